@@ -1,7 +1,7 @@
 /* The asset repository of a console: objects, git, signed metadata, and the index of it in SQLite.
  *
  * Threads: everything here may be called from any thread. Publishing and releasing are serialised inside on one writer
- * thread of our own with a large stack (libgit2 needs 77 KB). Git is the truth; the tables of 010-repo.sql are an index that
+ * thread of our own with a large stack (libgit2 needs 77 KB). Git is the truth; the tables of 002-repo.sql are an index that
  * repo_reindex remakes. */
 #ifndef REPO_REPO_H
 #define REPO_REPO_H
