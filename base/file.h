@@ -36,6 +36,11 @@ bool file_write(int dirfd, const char *path, const void *bytes, size_t size, mod
 /* As above but an existing name is a CONFLICT and stays as it is. */
 bool file_create(int dirfd, const char *path, const void *bytes, size_t size, mode_t mode, struct error *err);
 bool fd_write_all(int fd, const void *bytes, size_t size, struct error *err);
+/* The durable steps one by one, for who streams into a file of his own; they count for file_fault. None syncs a folder. */
+bool fd_sync(int fd, struct error *err);
+bool file_rename(int from_dirfd, const char *from, int to_dirfd, const char *to, struct error *err);
+/* A second name for a file; an existing one is a CONFLICT. */
+bool file_link(int from_dirfd, const char *from, int to_dirfd, const char *to, struct error *err);
 
 /* Takes an exclusive lock on the file `name` (made when missing), held until the fd is closed or the process ends. -1 with
  * CONFLICT when another process has it. */
@@ -49,7 +54,8 @@ typedef bool file_each(void *context, const char *path, int fd, int64_t size, mo
 bool folder_walk(int dirfd, file_each *each, void *context, struct error *err);
 
 /* Fault injection for tests: the n-th durable step (open for write, write, fsync, rename, link, mkdir) from now fails with EIO, or
- * ENOSPC, or kills the process. 0 switches off. Also read once from LOCUM_FAULT="<n>:<eio|enospc|kill>". */
+ * ENOSPC, or kills the process (error_number FILE_FAULT_KILL). A write that is hit has written half of its bytes. n = 0 switches off. Also read once from LOCUM_FAULT="<n>:<eio|enospc|kill>". */
+#define FILE_FAULT_KILL (-1)
 void file_fault(int n, int error_number);
 int file_fault_steps(void); /* durable steps counted since the last file_fault */
 
