@@ -1,0 +1,108 @@
+/* The table of commands: what `locum --help` shows and what each takes. */
+#include "console/cli/cli.h"
+
+static const struct cli_option login_options[] = {
+    {"name", "NAME", OPTION_ONE, "operator (asked for when absent)"},
+    {"password-file", "FILE", OPTION_ONE, "read the password from FILE instead of the terminal"},
+    {0},
+};
+static const struct cli_option token_options[] = {
+    {"user", "NAME", OPTION_ONE, "the operator that the token acts as"},
+    {"name", "NAME", OPTION_ONE, "what the token is called"},
+    {"data", "DIR", OPTION_ONE, "the server's data folder"},
+    {"role", "ROLE", OPTION_ONE, "viewer, support, release or admin (default: the operator's own)"},
+    {"expires", "DURATION", OPTION_ONE, "for example 90d (default: a year)"},
+    {0},
+};
+static const struct cli_option data_options[] = {
+    {"data", "DIR", OPTION_ONE, "the server's data folder"},
+    {0},
+};
+static const struct cli_option publish_options[] = {
+    {"version", "V", OPTION_ONE, "semantic version 2.0, new for this asset"},
+    {"kind", "K", OPTION_ONE,
+     "app, module, model, data, config, bootloader, mcu, diagnostic (default: the asset's, else data)"},
+    {"activation", "A", OPTION_ONE, "notify or restart (default: notify; app and module: restart)"},
+    {"title", "TEXT", OPTION_ONE, "one line"},
+    {"notes", "TEXT", OPTION_ONE, "what changed"},
+    {"hardware", "R", OPTION_EACH, "only for this hardware revision; again or with commas for more"},
+    {"counter", "N", OPTION_ONE, "security counter (default: that of the version before)"},
+    {0},
+};
+static const struct cli_option asset_list_options[] = {
+    {"product", "PRODUCT", OPTION_ONE, "only this product's"},
+    {0},
+};
+static const struct cli_option claim_options[] = {
+    {"product", "PRODUCT", OPTION_ONE, "the product that the device will belong to"},
+    {"hardware", "R", OPTION_ONE, "the hardware revision it must have"},
+    {"review", NULL, OPTION_FLAG, "a person accepts the device after it enrolled"},
+    {0},
+};
+static const struct cli_option filter_options[] = {
+    {"filter", "F", OPTION_ONE, "the console's filter, for example 'product:demo connectivity:online'"},
+    {0},
+};
+static const struct cli_option campaign_options[] = {
+    {"image", "PRODUCT/IMAGE@V", OPTION_ONE, "the diagnostic image; without @V its newest version"},
+    {"device", "NAME…", OPTION_MANY, "these devices"},
+    {"filter", "F", OPTION_ONE, "the devices that match, decided at the start"},
+    {"duration", "TIME", OPTION_ONE, "how long the image collects, for example 30s or 15m"},
+    {"at", "TIME", OPTION_ONE, "start then (RFC 3339) instead of now"},
+    {"parallel", "N", OPTION_ONE, "at most N devices on the image at once"},
+    {"param", "NAME=VALUE", OPTION_EACH, "a parameter that the image declares"},
+    {"ticket", "T", OPTION_ONE, "number of the support case"},
+    {"reason", "TEXT", OPTION_ONE, "why, for the audit log"},
+    {"expect-count", "N", OPTION_ONE, "refuse when the filter matches another number of devices"},
+    {"wait", NULL, OPTION_FLAG, "wait for the end and print the run"},
+    {"timeout", "TIME", OPTION_ONE, "with --wait: give up after this time, exit code 7"},
+    {0},
+};
+static const struct cli_option watch_options[] = {
+    {"timeout", "TIME", OPTION_ONE, "give up after this time, exit code 7"},
+    {0},
+};
+static const struct cli_option download_options[] = {
+    {"to", "DIR", OPTION_ONE, "files land in DIR/<device>/<path>"},
+    {"device", "NAME…", OPTION_MANY, "only of these devices"},
+    {0},
+};
+
+const struct command cli_commands[] = {
+    {"login", NULL, "", 0, 0, "sign in to LOCUM_URL (or --url) and keep a token in ~/.config/locum/config",
+     login_options, cli_login},
+    {"token", "create", "", 0, 0, "make an API token on the server's machine and print it", token_options,
+     cli_token_create},
+    {"asset", "publish", "PRODUCT/ASSET PATH…", 2, -1,
+     "publish a version: a folder gives its contents, a file its base name", publish_options,
+     cli_asset_publish},
+    {"asset", "release", "PRODUCT/ASSET V", 2, 2, "devices of the product run V from their next check-in on",
+     NULL, cli_asset_release},
+    {"asset", "list", "", 0, 0, "all assets", asset_list_options, cli_asset_list},
+    {"asset", "show", "PRODUCT/ASSET", 1, 1, "an asset and its versions", NULL, cli_asset_show},
+    {"asset", "history", "PRODUCT/ASSET", 1, 1, "who published and released what, when and why (from git)",
+     NULL, cli_asset_history},
+    {"asset", "diff", "PRODUCT/ASSET V1 V2", 3, 3, "what differs between two versions", NULL, cli_asset_diff},
+    {"device", "claim", "", 0, 0, "make a claim code for one new device", claim_options, cli_device_claim},
+    {"device", "list", "", 0, 0, "devices, all or those that match", filter_options, cli_device_list},
+    {"device", "show", "NAME", 1, 1, "one device: what it runs, wants and says", NULL, cli_device_show},
+    {"device", "accept", "NAME…", 1, -1, "let enrolled devices in", NULL, cli_device_admit},
+    {"device", "reject", "NAME…", 1, -1, "turn enrolled devices away", NULL, cli_device_admit},
+    {"device", "retire", "NAME…", 1, -1, "end a device's membership", NULL, cli_device_admit},
+    {"campaign", "create", "", 0, 0, "send a temporary diagnostic image to devices", campaign_options,
+     cli_campaign_create},
+    {"campaign", "list", "", 0, 0, "all campaigns", NULL, cli_campaign_list},
+    {"campaign", "show", "CAMPAIGN", 1, 1, "one campaign and its runs", NULL, cli_campaign_show},
+    {"campaign", "end", "CAMPAIGN", 1, 1, "cancel what has not begun, revert what runs", NULL,
+     cli_campaign_end},
+    {"run", "show", "CAMPAIGN [N]", 1, 2, "a run, device by device (default: the newest)", NULL,
+     cli_run_show},
+    {"run", "watch", "CAMPAIGN [N]", 1, 2, "the same, until it ends", watch_options, cli_run_watch},
+    {"capture", "list", "[CAMPAIGN [N]]", 0, 2, "what was collected", NULL, cli_capture_list},
+    {"capture", "download", "CAMPAIGN [N]", 1, 2, "fetch what a run collected", download_options,
+     cli_capture_download},
+    {"repo", "verify", "", 0, 0, "check git, every object and the signed metadata", data_options,
+     cli_repo_care},
+    {"repo", "reindex", "", 0, 0, "remake the index from git", data_options, cli_repo_care},
+    {0},
+};

@@ -1,0 +1,238 @@
+/* locum asset publish: hashes what is given, sends what the console lacks, then publishes it as one atomic
+ * act. */
+#include "console/cli/cli.h"
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/file.h"
+#include "repo/name.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FILES_MOST = 20000 };
+
+struct payload {
+    const char *path;   /* inside the asset */
+    const char *source; /* where it lies here */
+    int64_t length;
+    int mode;
+    char sha256[SHA256_HEX];
+    struct payload *next;
+};
+struct payloads {
+    struct cli *cli;
+    const char *folder; /* being walked */
+    struct payload *first, **end;
+    size_t count;
+    int64_t total;
+};
+
+static bool payload_add(struct payloads *all, const char *path, const char *source, int fd, mode_t mode,
+                        struct error *err)
+{
+    struct arena *arena = &all->cli->arena;
+    if (!asset_path_check(path, strlen(path), err))
+        return false;
+    if (++all->count > FILES_MOST)
+        return error_set(err, ERROR_LIMIT, "more than %d files in one version", FILES_MOST);
+    for (const struct payload *p = all->first; all->count < 100 && p; p = p->next)
+        if (strcmp(p->path, path) == 0)
+            return error_set(err, ERROR_INPUT, "%s and %s would both be the file %s", p->source, source,
+                             path);
+    struct payload *payload = arena_alloc(arena, sizeof *payload);
+    payload->path = arena_strdup(arena, path);
+    payload->source = source;
+    payload->mode = mode & 0111 ? 0755 : 0644;
+    if (!sha256_file(fd, payload->sha256, &payload->length, err))
+        return error_add(err, "%s", source);
+    all->total += payload->length;
+    *all->end = payload;
+    all->end = &payload->next;
+    return true;
+}
+
+static bool payload_walked(void *context, const char *path, int fd, int64_t size, mode_t mode,
+                           struct error *err)
+{
+    struct payloads *all = context;
+    (void)size;
+    return payload_add(all, path, arena_printf(&all->cli->arena, "%s/%s", all->folder, path), fd, mode, err);
+}
+
+static bool payloads_from(struct payloads *all, const char *given, struct error *err)
+{
+    FD(fd) = open(given, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat info;
+    if (fd < 0 || fstat(fd, &info) != 0)
+        return error_errno(err, "%s", given);
+    if (S_ISDIR(info.st_mode)) {
+        all->folder = given;
+        size_t before = all->count;
+        if (!folder_walk(fd, payload_walked, all, err))
+            return error_add(err, "%s", given);
+        return all->count > before || error_set(err, ERROR_INPUT, "the folder %s holds no files", given);
+    }
+    if (!S_ISREG(info.st_mode))
+        return error_set(err, ERROR_INPUT, "%s is neither a file nor a folder", given);
+    const char *slash = strrchr(given, '/');
+    return payload_add(all, slash ? slash + 1 : given, given, fd, info.st_mode, err);
+}
+
+struct sending {
+    int64_t before, total, started_ms;
+};
+
+static void sent(void *context, int64_t bytes)
+{
+    struct sending *sending = context;
+    cli_progress("sending", sending->before + bytes, sending->total, sending->started_ms);
+}
+
+/* What the console holds of an object already. */
+static bool object_held_there(struct cli *cli, const char *sha256, int64_t *held, bool *complete)
+{
+    const struct json *answer = cli_json(cli, "GET", arena_printf(&cli->arena, "/objects/%s", sha256), NULL);
+    if (!answer)
+        return false;
+    *held = json_integer(answer, "held", 0);
+    *complete = json_boolean(answer, "complete", false);
+    return true;
+}
+
+static bool payload_put(struct cli *cli, const struct payload *payload, int64_t offset,
+                        struct sending *sending)
+{
+    FD(fd) = open(payload->source, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_errno(&cli->err, "%s", payload->source);
+    struct http_answer answer = {0};
+    struct http_request request = {
+        .method = "PUT",
+        .path = arena_printf(&cli->arena, "/api/v1/objects/%s?offset=%lld&length=%lld", payload->sha256,
+                             (long long)offset, (long long)payload->length),
+        .token = cli->token,
+        .content_type = "application/octet-stream",
+        .body_fd = fd,
+        .body_offset = offset,
+        .body_length = payload->length - offset,
+        .progress = sent,
+        .context = sending,
+    };
+    if (offset == payload->length) { /* an empty file, or all was there but the end */
+        request.body = "";
+        request.body_fd = 0;
+    }
+    if (!http_send(cli->http, &request, &cli->arena, &answer, &cli->err)) {
+        cli->unreachable = cli->err.kind == ERROR_SYSTEM;
+        return error_add(&cli->err, "%s", payload->source);
+    }
+    if (answer.status >= 200 && answer.status < 300)
+        return true;
+    http_refused(&answer, &cli->err);
+    return error_add(&cli->err, "%s", payload->source);
+}
+
+/* Sends one file from where the console stopped; a cut connection is tried again from there. */
+static bool payload_send(struct cli *cli, const struct payload *payload, struct sending *sending)
+{
+    for (int tries = 0;; tries++) {
+        int64_t held;
+        bool complete;
+        cli->unreachable = 0;
+        memset(&cli->err, 0, sizeof cli->err);
+        if (object_held_there(cli, payload->sha256, &held, &complete)) {
+            if (complete)
+                return true;
+            if (payload_put(cli, payload, held <= payload->length ? held : 0, sending))
+                return true;
+        }
+        if (!cli->unreachable || tries >= 4)
+            return false;
+        usleep((useconds_t)(200000 << tries)); /* back-off before the network is tried again */
+    }
+}
+
+static bool payloads_send(struct cli *cli, const struct payloads *all)
+{
+    struct sending sending = {.total = all->total, .started_ms = clock_now_ms()};
+    for (const struct payload *p = all->first; p; p = p->next) {
+        if (!payload_send(cli, p, &sending))
+            return false;
+        sending.before += p->length;
+        cli_progress("sending", sending.before, sending.total, sending.started_ms);
+    }
+    cli_progress_end();
+    return true;
+}
+
+static void write_optional(struct cli *cli, struct json_writer *writer, const char *option)
+{
+    if (cli_value(cli, option))
+        json_write_string(writer, option, cli_value(cli, option));
+}
+
+static bool request_write(struct cli *cli, const struct payloads *all, struct text *body)
+{
+    static const char *const plain[] = {"version", "kind", "activation", "title", "notes"};
+    struct json_writer writer;
+    json_write_init(&writer, body);
+    json_write_object(&writer, NULL);
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        write_optional(cli, &writer, plain[i]);
+    if (cli_value(cli, "counter")) {
+        int64_t counter;
+        if (!int64_parse(cli_value(cli, "counter"), 0, INT32_MAX, &counter))
+            return error_set(&cli->err, ERROR_INPUT, "--counter takes a whole number from 0 to 2147483647");
+        json_write_integer(&writer, "counter", counter);
+    }
+    size_t count;
+    const char **hardware = cli_values(cli, "hardware", &count);
+    if (count) {
+        json_write_array(&writer, "hardware");
+        for (size_t i = 0; i < count; i++)
+            json_write_string(&writer, NULL, hardware[i]);
+        json_write_end(&writer, ']');
+    }
+    json_write_array(&writer, "files");
+    for (const struct payload *p = all->first; p; p = p->next) {
+        json_write_object(&writer, NULL);
+        json_write_string(&writer, "path", p->path);
+        json_write_integer(&writer, "mode", p->mode);
+        json_write_integer(&writer, "length", p->length);
+        json_write_string(&writer, "sha256", p->sha256);
+        json_write_end(&writer, '}');
+    }
+    json_write_end(&writer, ']');
+    json_write_end(&writer, '}');
+    return true;
+}
+
+int cli_asset_publish(struct cli *cli)
+{
+    static const struct column fields[] = {{"version", "version"},       {"files", "files"},
+                                           {"bytes", "length"},          {"commit", "commit"},
+                                           {"already there", "already"}, {0}};
+    const char *path, *version = cli_value(cli, "version");
+    if (!version)
+        return cli_usage(cli, "--version V is needed");
+    struct payloads all = {.cli = cli, .end = NULL};
+    all.end = &all.first;
+    if (!cli_asset_path(cli, cli->words[0], &path) || !version_check(version, &cli->err))
+        return cli_fail(cli);
+    for (size_t i = 1; i < cli->word_count; i++)
+        if (!payloads_from(&all, cli->words[i], &cli->err))
+            return cli_fail(cli);
+    TEXT(body);
+    if (!request_write(cli, &all, &body) || !cli_connect(cli) || !payloads_send(cli, &all))
+        return cli_fail(cli);
+    const struct json *published =
+        cli_json(cli, "POST", arena_printf(&cli->arena, "%s/versions", path), &body);
+    if (!published)
+        return cli_fail(cli);
+    cli_print_object(cli, published, fields);
+    return EXIT_DONE;
+}

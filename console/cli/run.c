@@ -1,0 +1,146 @@
+/* locum run …: one occurrence of a campaign, device by device. */
+#include "console/cli/cli.h"
+#include "console/cli/run.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct column assignment_columns[] = {{"DEVICE", "device"},
+                                                   {"STATE", "state"},
+                                                   {"SINCE", "since"},
+                                                   {"REVERTED", "reverted.at"},
+                                                   {"EQUAL", "reverted.proof.equal"},
+                                                   {"LEFTOVERS", "reverted.proof.leftovers"},
+                                                   {"CAPTURE", "capture.state"},
+                                                   {"REASON", "reason.text"},
+                                                   {0}};
+
+bool cli_run_words(struct cli *cli, int64_t *campaign, int64_t *number)
+{
+    *number = 0;
+    if (!int64_parse(cli->words[0], 1, INT64_MAX, campaign) ||
+        (cli->word_count > 1 && !int64_parse(cli->words[1], 1, INT64_MAX, number)))
+        return error_set(&cli->err, ERROR_INPUT, "campaigns and runs are numbers, not \"%s\"",
+                         cli->words[cli->word_count - 1]);
+    if (*number)
+        return true;
+    const struct json *found =
+        cli_json(cli, "GET", arena_printf(&cli->arena, "/campaigns/%lld", (long long)*campaign), NULL);
+    const struct json *runs = json_get(found, "runs");
+    for (const struct json *run = runs && runs->type == JSON_ARRAY ? runs->first : NULL; run; run = run->next)
+        if (json_integer(run, "number", 0) > *number)
+            *number = json_integer(run, "number", 0);
+    if (found && !*number)
+        return error_set(&cli->err, ERROR_MISSING, "campaign %lld has no run yet", (long long)*campaign);
+    return found != NULL;
+}
+
+static const struct json *run_get(struct cli *cli, int64_t campaign, int64_t number)
+{
+    return cli_json(
+        cli, "GET",
+        arena_printf(&cli->arena, "/campaigns/%lld/runs/%lld", (long long)campaign, (long long)number), NULL);
+}
+
+static void run_print(struct cli *cli, const struct json *run)
+{
+    if (cli->json || cli->ndjson) {
+        cli_print_json(run);
+        return;
+    }
+    const struct json *assignments = json_get(run, "assignments");
+    fprintf(stderr, "campaign %s, run %s: %s\n", cli_cell(cli, run, "campaign"), cli_cell(cli, run, "number"),
+            cli_cell(cli, run, "state"));
+    if (assignments)
+        cli_print_list(cli, assignments, assignment_columns);
+}
+
+static bool run_is_over(const struct json *run)
+{
+    const char *state = json_string(run, "state");
+    return string_is(state, "completed") || string_is(state, "aborted") || string_is(state, "expired");
+}
+
+static bool run_is_good(const struct json *run)
+{
+    const struct json *assignments = json_get(run, "assignments");
+    for (const struct json *a = assignments ? assignments->first : NULL; a; a = a->next)
+        if (!string_is(json_string(a, "state"), "done"))
+            return false;
+    return true;
+}
+
+int cli_run_show(struct cli *cli)
+{
+    int64_t campaign, number;
+    const struct json *run = NULL;
+    if (!cli_run_words(cli, &campaign, &number) || !(run = run_get(cli, campaign, number)))
+        return cli_fail(cli);
+    run_print(cli, run);
+    return EXIT_DONE;
+}
+
+/* One line on standard error for each device whose state is another than in `before` (same order of devices).
+ */
+static void changes_print(struct cli *cli, const struct json *before, const struct json *now)
+{
+    const struct json *old = json_get(before, "assignments"), *new = json_get(now, "assignments");
+    old = old ? old->first : NULL;
+    for (new = new ? new->first : NULL; new; new = new->next, old = old ? old->next : NULL) {
+        if (old && string_is(json_string(old, "state"), json_string(new, "state")))
+            continue;
+        const char *text = json_string(json_get(new, "reason"), "text");
+        fprintf(stderr, "%s  %s  %s%s%s\n", cli_cell(cli, new, "since"), cli_cell(cli, new, "device"),
+                cli_cell(cli, new, "state"), text ? ": " : "", text ? cli_safe(cli, text) : "");
+    }
+}
+
+int cli_run_wait(struct cli *cli, int64_t campaign, int64_t number)
+{
+    int64_t timeout_s = 0, began = clock_boot_ms();
+    const char *timeout = cli_value(cli, "timeout");
+    if (timeout && !duration_parse(timeout, &timeout_s))
+        return cli_usage(cli, "--timeout takes a time such as 10m, not \"%s\"", timeout);
+    struct arena kept = {0}; /* of the answer before; the next one lives in the other */
+    const struct json *before = NULL;
+    for (;;) {
+        struct arena mine = cli->arena;
+        cli->arena = (struct arena){0};
+        const struct json *run = run_get(cli, campaign, number);
+        struct arena fresh = cli->arena;
+        cli->arena = mine;
+        if (!run) {
+            arena_end(&kept);
+            arena_end(&fresh);
+            return cli_fail(cli);
+        }
+        changes_print(cli, before, run);
+        bool late = timeout && clock_boot_ms() - began > timeout_s * 1000;
+        if (cli->ndjson && before)
+            cli_print_json(run);
+        if (run_is_over(run) || late) {
+            int code = late && !run_is_over(run) ? EXIT_TIMED_OUT
+                       : run_is_good(run)        ? EXIT_DONE
+                                                 : EXIT_DEVICE_FAILURES;
+            run_print(cli, run);
+            arena_end(&kept);
+            arena_end(&fresh);
+            return code;
+        }
+        arena_end(&kept);
+        kept = fresh;
+        before = run;
+        usleep(500000); /* the poll's period: the console tells pages by events, scripts ask */
+    }
+}
+
+int cli_run_watch(struct cli *cli)
+{
+    int64_t campaign, number;
+    if (!cli_run_words(cli, &campaign, &number))
+        return cli_fail(cli);
+    return cli_run_wait(cli, campaign, number);
+}
