@@ -20,8 +20,8 @@ struct db_migration {
     const char *name; /* the file's name */
     const char *sql;
 };
-/* Opens (makes) the file and applies missing migrations, each in one transaction with the number noted. A database that is newer
- * than the table is refused. The caller holds the instance lock. */
+/* Opens (makes) the file and applies missing migrations (the table ends with a row without sql), each in one transaction with
+ * the number noted in the table `migration`. Every table must be STRICT. A database that is newer than the table is refused. The caller holds the instance lock. */
 struct db *db_open(const char *path, const struct db_migration *migrations, struct error *err);
 void db_close(struct db *db);
 
