@@ -58,7 +58,9 @@ void clock_shift(int64_t seconds)
 
 const char *time_text(int64_t unix_seconds, char out[TIME_TEXT])
 {
-    time_t seconds = (time_t)(unix_seconds < TIME_MIN ? TIME_MIN : unix_seconds > TIME_MAX ? TIME_MAX : unix_seconds);
+    time_t seconds = (time_t)(unix_seconds < TIME_MIN   ? TIME_MIN
+                              : unix_seconds > TIME_MAX ? TIME_MAX
+                                                        : unix_seconds);
     struct tm parts;
 
     gmtime_r(&seconds, &parts);
@@ -95,7 +97,8 @@ static bool zone_parse(const char **text, int *offset_s)
     *offset_s = 0;
     if (one_of(text, "Zz"))
         return true;
-    if (!one_of(text, "+-") || !digits(text, 2, 0, 23, &hours) || !one_of(text, ":") || !digits(text, 2, 0, 59, &minutes))
+    if (!one_of(text, "+-") || !digits(text, 2, 0, 23, &hours) || !one_of(text, ":") ||
+        !digits(text, 2, 0, 59, &minutes))
         return false;
     *offset_s = sign * (hours * 3600 + minutes * 60);
     return true;
@@ -113,10 +116,11 @@ bool time_parse(const char *text, int64_t *unix_seconds)
 {
     int year, month, day, hour, minute, second, offset_s;
 
-    if (!text || !digits(&text, 4, 0, 9999, &year) || !one_of(&text, "-") || !digits(&text, 2, 1, 12, &month) ||
-        !one_of(&text, "-") || !digits(&text, 2, 1, 31, &day) || !day_exists(year, month, day) ||
-        !one_of(&text, "Tt ") || !digits(&text, 2, 0, 23, &hour) || !one_of(&text, ":") ||
-        !digits(&text, 2, 0, 59, &minute) || !one_of(&text, ":") || !digits(&text, 2, 0, 60, &second))
+    if (!text || !digits(&text, 4, 0, 9999, &year) || !one_of(&text, "-") ||
+        !digits(&text, 2, 1, 12, &month) || !one_of(&text, "-") || !digits(&text, 2, 1, 31, &day) ||
+        !day_exists(year, month, day) || !one_of(&text, "Tt ") || !digits(&text, 2, 0, 23, &hour) ||
+        !one_of(&text, ":") || !digits(&text, 2, 0, 59, &minute) || !one_of(&text, ":") ||
+        !digits(&text, 2, 0, 60, &second))
         return false;
     if (one_of(&text, ".")) {
         if (*text < '0' || *text > '9')
@@ -125,7 +129,11 @@ bool time_parse(const char *text, int64_t *unix_seconds)
     }
     if (!zone_parse(&text, &offset_s) || *text)
         return false;
-    struct tm parts = {.tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_hour = hour, .tm_min = minute,
+    struct tm parts = {.tm_year = year - 1900,
+                       .tm_mon = month - 1,
+                       .tm_mday = day,
+                       .tm_hour = hour,
+                       .tm_min = minute,
                        .tm_sec = second};
     *unix_seconds = (int64_t)timegm(&parts) - offset_s;
     return true;

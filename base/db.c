@@ -11,8 +11,8 @@
 #include <string.h>
 
 #define BUSY_MS 5000
-#define WAL_KEPT (64 << 20)      /* bytes the WAL file keeps after it was moved */
-#define WAL_FRAMES_LARGE 16384   /* pages in the WAL from which on a checkpoint tries to start it anew */
+#define WAL_KEPT (64 << 20)    /* bytes the WAL file keeps after it was moved */
+#define WAL_FRAMES_LARGE 16384 /* pages in the WAL from which on a checkpoint tries to start it anew */
 #define IDLE_READERS 16
 
 /* A statement prepared once, found by the address of its text. */
@@ -87,7 +87,8 @@ static bool sqlite_failed(struct db_conn *conn, const char *doing, struct error 
                      sqlite3_errmsg(conn->sqlite), doing);
 }
 
-/* What no handler may do, whatever SQL it has: other files, settings, transactions past db_write and db_commit. */
+/* What no handler may do, whatever SQL it has: other files, settings, transactions past db_write and
+ * db_commit. */
 static int authorize(void *context, int action, const char *a, const char *b, const char *c, const char *d)
 {
     const struct db_conn *conn = context;
@@ -133,7 +134,8 @@ static void statements_grow(struct db_conn *conn)
     conn->room = room;
 }
 
-static bool prepare(struct db_conn *conn, const char *sql, unsigned flags, sqlite3_stmt **stmt, struct error *err)
+static bool prepare(struct db_conn *conn, const char *sql, unsigned flags, sqlite3_stmt **stmt,
+                    struct error *err)
 {
     const char *rest = NULL;
 
@@ -185,7 +187,8 @@ static int place(struct db_query *query, const char *name)
         return 0;
     int found = sqlite3_bind_parameter_index(query->stmt, name);
     if (found == 0)
-        error_set(&query->failed, ERROR_SYSTEM, "database: no parameter %s in %s", name, sqlite3_sql(query->stmt));
+        error_set(&query->failed, ERROR_SYSTEM, "database: no parameter %s in %s", name,
+                  sqlite3_sql(query->stmt));
     return found;
 }
 
@@ -344,10 +347,13 @@ static void conn_close(struct db_conn *conn)
 
 static bool conn_set_up(struct db_conn *conn, struct error *err)
 {
-    static const char *const always = "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;"
-                                      "PRAGMA cache_size = -8192;";
-    /* Only db_checkpoint moves the WAL: within commits it cost 100 ms, and two connections at it can corrupt (traps.md). */
-    static const char *const writing = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
+    static const char *const always =
+        "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;"
+        "PRAGMA cache_size = -8192;";
+    /* Only db_checkpoint moves the WAL: within commits it cost 100 ms, and two connections at it can corrupt
+     * (traps.md). */
+    static const char *const writing =
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
     char limit[64];
 
     sqlite3_extended_result_codes(conn->sqlite, 1);
@@ -371,11 +377,13 @@ static struct db_conn *conn_open(struct db *db, bool is_writer, struct error *er
 
     conn->db = db;
     conn->is_writer = is_writer;
-    int code = sqlite3_open_v2(db->path, &conn->sqlite, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    int code =
+        sqlite3_open_v2(db->path, &conn->sqlite, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
     if (!conn->sqlite)
         out_of_memory();
     if (code != SQLITE_OK) {
-        error_set(err, ERROR_SYSTEM, "opening the database \"%s\": %s", db->path, sqlite3_errmsg(conn->sqlite));
+        error_set(err, ERROR_SYSTEM, "opening the database \"%s\": %s", db->path,
+                  sqlite3_errmsg(conn->sqlite));
         conn_close(conn);
         return NULL;
     }
@@ -464,8 +472,9 @@ void db_done(struct db_conn *conn)
 bool db_commit(struct db_conn *conn, struct error *err)
 {
     assert(conn->open_queries == 0);
-    bool good = !sqlite3_get_autocommit(conn->sqlite) ? run_own(conn, "COMMIT", err)
-                                                      : error_set(err, ERROR_SYSTEM, "database: rolled back before the commit");
+    bool good = !sqlite3_get_autocommit(conn->sqlite)
+                    ? run_own(conn, "COMMIT", err)
+                    : error_set(err, ERROR_SYSTEM, "database: rolled back before the commit");
     db_done(conn);
     return good;
 }
@@ -544,8 +553,9 @@ static bool migration_apply(struct db *db, const struct db_migration *migration,
 static bool tables_are_strict(struct db_conn *conn, struct error *err)
 {
     conn->is_own = true;
-    struct db_query *query = db_query(conn, "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
-                                            " AND strict = 0 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'");
+    struct db_query *query =
+        db_query(conn, "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
+                       " AND strict = 0 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'");
     bool found = db_step(query);
     if (found)
         error_set(err, ERROR_SYSTEM, "database: the table %s is not STRICT", db_text(query, 0));
@@ -564,7 +574,8 @@ static bool migrate(struct db *db, const struct db_migration *migrations, struct
         last = migration->number;
     }
     if (present > last)
-        return error_set(err, ERROR_CONFLICT, "the database is at version %d, newer than this program's %d", present, last);
+        return error_set(err, ERROR_CONFLICT, "the database is at version %d, newer than this program's %d",
+                         present, last);
     for (; present < last; present++)
         if (!migration_apply(db, &migrations[present], err))
             return false;

@@ -133,15 +133,15 @@ bool secret_equal(const void *a, const void *b, size_t size)
     return CRYPTO_memcmp(a, b, size) == 0;
 }
 
-static bool scrypt(const char *password, const uint8_t *salt, size_t salt_size, int64_t log_n, int64_t r, int64_t p,
-                   uint8_t key[SHA256_SIZE])
+static bool scrypt(const char *password, const uint8_t *salt, size_t salt_size, int64_t log_n, int64_t r,
+                   int64_t p, uint8_t key[SHA256_SIZE])
 {
     uint64_t n = UINT64_C(1) << log_n;
     /* OpenSSL's own bound (32 MiB) is just below what these parameters need. */
     uint64_t memory = 128 * (uint64_t)r * (n + (uint64_t)p + 2) + (1u << 20);
 
-    return EVP_PBE_scrypt(password, strlen(password), salt, salt_size, n, (uint64_t)r, (uint64_t)p, memory, key,
-                          SHA256_SIZE) == 1;
+    return EVP_PBE_scrypt(password, strlen(password), salt, salt_size, n, (uint64_t)r, (uint64_t)p, memory,
+                          key, SHA256_SIZE) == 1;
 }
 
 void password_hash(const char *password, char out[PASSWORD_HASH_SIZE])
@@ -154,7 +154,8 @@ void password_hash(const char *password, char out[PASSWORD_HASH_SIZE])
         give_up("scrypt");
     base64url_encode(salt_text, salt, sizeof(salt));
     base64url_encode(key_text, key, sizeof(key));
-    snprintf(out, PASSWORD_HASH_SIZE, "scrypt$%d$%d$%d$%s$%s", SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P, salt_text, key_text);
+    snprintf(out, PASSWORD_HASH_SIZE, "scrypt$%d$%d$%d$%s$%s", SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P, salt_text,
+             key_text);
     OPENSSL_cleanse(key, sizeof(key));
 }
 

@@ -24,7 +24,8 @@ static void cut_half_character(char *text, size_t room)
         text[start - 1] = '\0';
 }
 
-static void __attribute__((format(printf, 2, 0))) set_text(struct error *err, const char *format, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+set_text(struct error *err, const char *format, va_list args)
 {
     if (vsnprintf(err->text, sizeof(err->text), format, args) < 0)
         err->text[0] = '\0';
@@ -99,8 +100,8 @@ bool error_add(struct error *err, const char *format, ...)
 const char *error_kind_name(enum error_kind kind)
 {
     static const char *const names[] = {
-        [ERROR_NONE] = "none",         [ERROR_INPUT] = "input",         [ERROR_DENIED] = "denied",
-        [ERROR_MISSING] = "missing",   [ERROR_CONFLICT] = "conflict",   [ERROR_LIMIT] = "limit",
+        [ERROR_NONE] = "none",           [ERROR_INPUT] = "input",       [ERROR_DENIED] = "denied",
+        [ERROR_MISSING] = "missing",     [ERROR_CONFLICT] = "conflict", [ERROR_LIMIT] = "limit",
         [ERROR_UNTRUSTED] = "untrusted", [ERROR_SYSTEM] = "system",
     };
 

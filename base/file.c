@@ -51,7 +51,8 @@ int file_fault_steps(void)
     return __atomic_load_n(&fault_steps, __ATOMIC_RELAXED);
 }
 
-/* Counts one durable step. False with errno set when this is the one that fails. `torn` does half of the step first. */
+/* Counts one durable step. False with errno set when this is the one that fails. `torn` does half of the step
+ * first. */
 static bool step_allowed(int torn_fd, const void *bytes, size_t size)
 {
     pthread_once(&fault_once, fault_from_environment);
@@ -274,7 +275,8 @@ static int parent_open(int dirfd, const char *path, const char **name, struct er
     char folder[4096];
 
     *name = slash ? slash + 1 : path;
-    if (!**name || string_is(*name, ".") || string_is(*name, "..") || (slash && (size_t)(slash - path) >= sizeof(folder))) {
+    if (!**name || string_is(*name, ".") || string_is(*name, "..") ||
+        (slash && (size_t)(slash - path) >= sizeof(folder))) {
         error_set(err, ERROR_INPUT, "\"%.80s\" is no name for a file", path);
         return -1;
     }
@@ -286,7 +288,8 @@ static int parent_open(int dirfd, const char *path, const char **name, struct er
     return folder_open_beneath(dirfd, folder, err);
 }
 
-static bool fill_file(int parent, const char *name, const void *bytes, size_t size, mode_t mode, struct error *err)
+static bool fill_file(int parent, const char *name, const void *bytes, size_t size, mode_t mode,
+                      struct error *err)
 {
     FD(fd) = file_open_beneath(parent, name, O_WRONLY | O_CREAT | O_EXCL, 0600, err);
 
@@ -297,15 +300,16 @@ static bool fill_file(int parent, const char *name, const void *bytes, size_t si
     return fd_sync(fd, err);
 }
 
-static bool move_into_place(int parent, const char *temporary, const char *name, unsigned flags, struct error *err)
+static bool move_into_place(int parent, const char *temporary, const char *name, unsigned flags,
+                            struct error *err)
 {
     if (!step() || renameat2(parent, temporary, parent, name, flags) < 0)
         return error_errno(err, "renaming");
     return true;
 }
 
-static bool write_file(int dirfd, const char *path, const void *bytes, size_t size, mode_t mode, unsigned flags,
-                       struct error *err)
+static bool write_file(int dirfd, const char *path, const void *bytes, size_t size, mode_t mode,
+                       unsigned flags, struct error *err)
 {
     char temporary[40] = ".tmp-";
     uint8_t random[12];

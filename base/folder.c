@@ -63,7 +63,8 @@ static int subfolder_open(int parent, const char *name, int flags)
     return fd;
 }
 
-/* A folder without rights for its owner, left by somebody else's program. O_PATH needs none; links are never followed. */
+/* A folder without rights for its owner, left by somebody else's program. O_PATH needs none; links are never
+ * followed. */
 static void take_rights(int parent, const char *name)
 {
     char path[40];
@@ -82,7 +83,8 @@ struct removal {
 
 static bool empty_folder(struct removal *removal, int dirfd, int depth);
 
-/* Too deep for an open folder each: a tree made to be that deep is taken up to the top and removed from there. */
+/* Too deep for an open folder each: a tree made to be that deep is taken up to the top and removed from
+ * there. */
 static bool raise_folder(struct removal *removal, int parent, const char *name)
 {
     char raised[40] = ".raised-";
@@ -213,7 +215,8 @@ static int compare_entries(const void *a, const void *b)
     return l - r;
 }
 
-static bool entry_read(struct walk *walk, int dirfd, struct arena *arena, const char *name, struct entry *entry)
+static bool entry_read(struct walk *walk, int dirfd, struct arena *arena, const char *name,
+                       struct entry *entry)
 {
     struct stat stat;
 
@@ -222,15 +225,16 @@ static bool entry_read(struct walk *walk, int dirfd, struct arena *arena, const 
     if (fstatat(dirfd, name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
         return error_errno(walk->err, "looking at \"%s%s\"", walk->path, name);
     if (!S_ISREG(stat.st_mode) && !S_ISDIR(stat.st_mode))
-        return error_set(walk->err, ERROR_INPUT, "\"%s%s\" is a %s, only files and folders are taken", walk->path, name,
-                         S_ISLNK(stat.st_mode) ? "link" : "device, socket or pipe");
+        return error_set(walk->err, ERROR_INPUT, "\"%s%s\" is a %s, only files and folders are taken",
+                         walk->path, name, S_ISLNK(stat.st_mode) ? "link" : "device, socket or pipe");
     entry->is_folder = S_ISDIR(stat.st_mode);
     entry->name = arena_strdup(arena, name);
     return true;
 }
 
 /* The sorted names of a folder, in memory of the caller's to free. */
-static bool entries_read(struct walk *walk, int dirfd, struct arena *arena, struct entry **entries, size_t *count)
+static bool entries_read(struct walk *walk, int dirfd, struct arena *arena, struct entry **entries,
+                         size_t *count)
 {
     DIRECTORY(dir) = list_open(dirfd);
     const char *name;
@@ -298,7 +302,8 @@ static bool walk_folder(struct walk *walk, int dirfd, int depth)
     size_t count = 0;
 
     if (depth > WALK_DEPTH)
-        return error_set(walk->err, ERROR_LIMIT, "\"%.200s\" is more than %d folders deep", walk->path, WALK_DEPTH);
+        return error_set(walk->err, ERROR_LIMIT, "\"%.200s\" is more than %d folders deep", walk->path,
+                         WALK_DEPTH);
     bool good = entries_read(walk, dirfd, &names, &entries, &count);
     for (size_t i = 0; good && i < count; i++)
         good = walk_entry(walk, dirfd, &entries[i], depth);

@@ -1,5 +1,6 @@
-/* Reading goes in three steps: json_check.c's grammar without memory, jsmn's tokens over what is known to be JSON, then the
- * tree. jsmn alone lets too much through, and its recursion-free tokens make building cheap. */
+/* Reading goes in three steps: json_check.c's grammar without memory, jsmn's tokens over what is known to be
+ * JSON, then the tree. jsmn alone lets too much through, and its recursion-free tokens make building cheap.
+ */
 #include "base/json.h"
 
 #include "base/json_check.h"
@@ -141,7 +142,8 @@ static bool keys_differ(struct builder *builder, const struct json *object)
     qsort(builder->keys, count, sizeof(*builder->keys), compare_keys);
     for (size_t i = 1; i < count; i++)
         if (strcmp(builder->keys[i - 1], builder->keys[i]) == 0)
-            return error_set(builder->err, ERROR_INPUT, "JSON: \"%s\" stands twice in one object", builder->keys[i]);
+            return error_set(builder->err, ERROR_INPUT, "JSON: \"%s\" stands twice in one object",
+                             builder->keys[i]);
     return true;
 }
 
@@ -213,7 +215,8 @@ static bool scalar_token(struct builder *builder)
         return false;
     while (strchr(space, builder->bytes[end - 1]))
         end--;
-    builder->tokens[0] = (jsmntok_t){.type = JSMN_PRIMITIVE, .start = (int)start, .end = (int)end, .parent = -1};
+    builder->tokens[0] =
+        (jsmntok_t){.type = JSMN_PRIMITIVE, .start = (int)start, .end = (int)end, .parent = -1};
     return true;
 }
 
@@ -223,7 +226,8 @@ static const struct json *build(struct builder *builder)
 
     if (!scalar_token(builder)) {
         jsmn_init(&parser);
-        int got = jsmn_parse(&parser, builder->bytes, builder->size, builder->tokens, (unsigned)builder->count);
+        int got =
+            jsmn_parse(&parser, builder->bytes, builder->size, builder->tokens, (unsigned)builder->count);
 
         if (got < 0 || (size_t)got != builder->count) {
             error_set(builder->err, ERROR_INPUT, "JSON: the text is malformed");
@@ -238,8 +242,8 @@ static const struct json *build(struct builder *builder)
     return value;
 }
 
-const struct json *json_read(struct arena *arena, const void *bytes, size_t size, const struct json_limits *limits,
-                             struct error *err)
+const struct json *json_read(struct arena *arena, const void *bytes, size_t size,
+                             const struct json_limits *limits, struct error *err)
 {
     struct builder builder = {.arena = arena, .bytes = bytes, .size = size, .err = err};
 
@@ -248,7 +252,8 @@ const struct json *json_read(struct arena *arena, const void *bytes, size_t size
     builder.tokens = calloc(builder.count, sizeof(*builder.tokens));
     builder.keys = calloc(builder.count, sizeof(*builder.keys));
     if (!builder.tokens || !builder.keys) {
-        fprintf(stderr, "level=error event=out_of_memory bytes=%zu\n", builder.count * sizeof(*builder.tokens));
+        fprintf(stderr, "level=error event=out_of_memory bytes=%zu\n",
+                builder.count * sizeof(*builder.tokens));
         abort();
     }
     const struct json *value = build(&builder);
@@ -330,7 +335,8 @@ bool json_need_integer(const struct json *object, const char *key, int64_t min, 
     if (!found->is_integer)
         return error_set(err, ERROR_INPUT, "\"%s\" must be an integer", key);
     if (found->integer < min || found->integer > max)
-        return error_set(err, ERROR_INPUT, "\"%s\" must be from %lld to %lld", key, (long long)min, (long long)max);
+        return error_set(err, ERROR_INPUT, "\"%s\" must be from %lld to %lld", key, (long long)min,
+                         (long long)max);
     *value = found->integer;
     return true;
 }
@@ -340,7 +346,8 @@ bool json_need_array(const struct json *object, const char *key, const struct js
     return need(object, key, JSON_ARRAY, "an array", value, err);
 }
 
-bool json_need_object(const struct json *object, const char *key, const struct json **value, struct error *err)
+bool json_need_object(const struct json *object, const char *key, const struct json **value,
+                      struct error *err)
 {
     return need(object, key, JSON_OBJECT, "an object", value, err);
 }

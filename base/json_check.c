@@ -15,7 +15,8 @@ struct check {
 
 static bool refuse(struct check *check, const char *what)
 {
-    return error_set(check->err, ERROR_INPUT, "JSON: %s at byte %zu", what, (size_t)(check->at - check->start));
+    return error_set(check->err, ERROR_INPUT, "JSON: %s at byte %zu", what,
+                     (size_t)(check->at - check->start));
 }
 
 /* The byte at the cursor; 0 at the end (a NUL in the text is refused wherever it stands). */
@@ -69,8 +70,8 @@ static bool check_unicode(struct check *check)
     check->at += 4;
     if (code < 0xd800 || code > 0xdbff)
         return true;
-    if (check->end - check->at < 6 || check->at[0] != '\\' || check->at[1] != 'u' || !hex4(check, check->at + 2, &low) ||
-        low < 0xdc00 || low > 0xdfff)
+    if (check->end - check->at < 6 || check->at[0] != '\\' || check->at[1] != 'u' ||
+        !hex4(check, check->at + 2, &low) || low < 0xdc00 || low > 0xdfff)
         return refuse(check, "half a surrogate pair");
     check->at += 6;
     return true;
@@ -231,7 +232,8 @@ static bool check_value(struct check *check)
     return true;
 }
 
-bool json_check(const char *bytes, size_t size, const struct json_limits *limits, size_t *values, struct error *err)
+bool json_check(const char *bytes, size_t size, const struct json_limits *limits, size_t *values,
+                struct error *err)
 {
     struct check check = {.start = bytes, .at = bytes, .end = bytes + size, .limits = limits, .err = err};
 

@@ -252,7 +252,8 @@ bool json_canonical(const struct json *value, struct text *out, struct error *er
         break;
     case JSON_NUMBER:
         if (!value->is_integer)
-            return error_set(err, ERROR_INPUT, "%s is no integer, and canonical JSON has no other numbers", value->string);
+            return error_set(err, ERROR_INPUT, "%s is no integer, and canonical JSON has no other numbers",
+                             value->string);
         text_printf(out, "%lld", (long long)value->integer);
         break;
     case JSON_STRING:

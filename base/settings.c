@@ -8,7 +8,8 @@
 #define TEXT_LIMIT (256u << 10)
 #define TABLE_LIMIT 256
 
-/* The end of the word at `from`; writes the word without its quotes to `to`. NULL when a quote is unclosed. */
+/* The end of the word at `from`; writes the word without its quotes to `to`. NULL when a quote is unclosed.
+ */
 static const char *word_read(const char *from, char *to)
 {
     bool quoted = false;
@@ -121,7 +122,8 @@ static bool line_read(struct arena *arena, const struct setting *table, char *li
     return setting_put(arena, &table[row], trim(equals + 1), into, err);
 }
 
-bool settings_read(struct arena *arena, const struct setting *table, const char *text, void *into, struct error *err)
+bool settings_read(struct arena *arena, const struct setting *table, const char *text, void *into,
+                   struct error *err)
 {
     bool seen[TABLE_LIMIT] = {false};
     size_t rows = 0;

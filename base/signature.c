@@ -35,8 +35,9 @@ static void fill_id(struct public_key *key)
     char hex[2 * PUBLIC_KEY_SIZE + 1], json[256];
 
     hex_encode(hex, key->bytes, sizeof(key->bytes));
-    int size = snprintf(json, sizeof(json), "{\"keytype\":\"ed25519\",\"keyval\":{\"public\":\"%s\"},\"scheme\":\"ed25519\"}",
-                        hex);
+    int size =
+        snprintf(json, sizeof(json),
+                 "{\"keytype\":\"ed25519\",\"keyval\":{\"public\":\"%s\"},\"scheme\":\"ed25519\"}", hex);
     sha256_hex(json, (size_t)size, key->id);
 }
 
@@ -65,7 +66,8 @@ bool public_key_from_hex(struct public_key *key, const char *hex)
     return true;
 }
 
-void private_key_sign(const struct private_key *key, const void *bytes, size_t size, uint8_t signature[SIGNATURE_SIZE])
+void private_key_sign(const struct private_key *key, const void *bytes, size_t size,
+                      uint8_t signature[SIGNATURE_SIZE])
 {
     PKEY(pkey) = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, key->seed, sizeof(key->seed));
     CONTEXT(context) = EVP_MD_CTX_new();
@@ -92,7 +94,8 @@ bool private_key_save(const struct private_key *key, int dirfd, const char *name
 
     hex_encode(seed, key->seed, sizeof(key->seed));
     hex_encode(public, key->public.bytes, sizeof(key->public.bytes));
-    int size = snprintf(json, sizeof(json), "{\"keytype\":\"ed25519\",\"private\":\"%s\",\"public\":\"%s\"}", seed, public);
+    int size = snprintf(json, sizeof(json), "{\"keytype\":\"ed25519\",\"private\":\"%s\",\"public\":\"%s\"}",
+                        seed, public);
     bool saved = file_create(dirfd, name, json, (size_t)size, 0600, err);
     OPENSSL_cleanse(seed, sizeof(seed));
     OPENSSL_cleanse(json, sizeof(json));
@@ -104,10 +107,12 @@ static bool key_read(struct private_key *key, const struct json *json)
     const char *seed = json_string(json, "private"), *public = json_string(json, "public");
     struct public_key said;
 
-    if (!string_is(json_string(json, "keytype"), "ed25519") || !seed || !hex_decode(key->seed, sizeof(key->seed), seed))
+    if (!string_is(json_string(json, "keytype"), "ed25519") || !seed ||
+        !hex_decode(key->seed, sizeof(key->seed), seed))
         return false;
     fill_public(key);
-    return public_key_from_hex(&said, public) && secret_equal(said.bytes, key->public.bytes, sizeof(said.bytes));
+    return public_key_from_hex(&said, public) &&
+           secret_equal(said.bytes, key->public.bytes, sizeof(said.bytes));
 }
 
 bool private_key_load(struct private_key *key, int dirfd, const char *name, struct error *err)
@@ -122,6 +127,7 @@ bool private_key_load(struct private_key *key, int dirfd, const char *name, stru
     if (!json)
         return error_add(err, "key \"%s\"", name);
     if (!key_read(key, json))
-        return error_set(err, ERROR_INPUT, "\"%s\" holds no Ed25519 key, or one whose halves do not belong together", name);
+        return error_set(err, ERROR_INPUT,
+                         "\"%s\" holds no Ed25519 key, or one whose halves do not belong together", name);
     return true;
 }
