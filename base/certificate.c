@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <openssl/bio.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -317,7 +318,7 @@ static bool server_make(int dirfd, const struct authority *authority, const char
            certs_save(dirfd, "server.pem", cert, authority->cert, err);
 }
 
-bool certificate_prepare(int dirfd, const char *const *names, struct error *err)
+static bool prepare(int dirfd, const char *const *names, struct error *err)
 {
     __attribute__((cleanup(authority_end))) struct authority authority = {0};
     KEY(key) = NULL;
@@ -333,6 +334,16 @@ bool certificate_prepare(int dirfd, const char *const *names, struct error *err)
     return server_make(dirfd, &authority, names, err) || error_add(err, "certificates");
 }
 
+bool certificate_prepare(int dirfd, const char *const *names, struct error *err)
+{
+    bool good = prepare(dirfd, names, err);
+
+    /* Names that do not match and the like stay in this thread's queue, where a TLS connection would find
+     * them. */
+    ERR_clear_error();
+    return good;
+}
+
 bool certificate_fingerprint(const char *pem, size_t size, char hex[SHA256_HEX], struct error *err)
 {
     if (size > PEM_LIMIT)
@@ -342,6 +353,7 @@ bool certificate_fingerprint(const char *pem, size_t size, char hex[SHA256_HEX],
     unsigned char *der = NULL;
     int der_size = cert ? i2d_X509(cert, &der) : -1;
 
+    ERR_clear_error();
     if (der_size <= 0)
         return error_set(err, ERROR_INPUT, "that is no certificate in PEM form");
     sha256_hex(der, (size_t)der_size, hex);

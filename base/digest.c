@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -140,8 +141,11 @@ static bool scrypt(const char *password, const uint8_t *salt, size_t salt_size, 
     /* OpenSSL's own bound (32 MiB) is just below what these parameters need. */
     uint64_t memory = 128 * (uint64_t)r * (n + (uint64_t)p + 2) + (1u << 20);
 
-    return EVP_PBE_scrypt(password, strlen(password), salt, salt_size, n, (uint64_t)r, (uint64_t)p, memory,
-                          key, SHA256_SIZE) == 1;
+    bool good = EVP_PBE_scrypt(password, strlen(password), salt, salt_size, n, (uint64_t)r, (uint64_t)p,
+                               memory, key, SHA256_SIZE) == 1;
+    if (!good)
+        ERR_clear_error();
+    return good;
 }
 
 void password_hash(const char *password, char out[PASSWORD_HASH_SIZE])
