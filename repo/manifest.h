@@ -61,6 +61,8 @@ bool manifest_write(struct arena *arena, const struct manifest *manifest, struct
 /* Reads a `diagnostic.json` (strict JSON, unknown members refused), fills defaults, checks ranges. */
 bool image_limits_read(struct arena *arena, const void *bytes, size_t size, struct image_limits *limits,
                        struct error *err);
+/* Do a campaign's parameters keep to what the image declares under "params" (type, range)? `params` NULL is fine. */
+bool image_params_check(const struct image_limits *limits, const struct json *params, struct error *err);
 /* True when the manifest may be installed on this hardware revision. */
 bool manifest_fits_hardware(const struct manifest *manifest, const char *hardware);
 

@@ -27,7 +27,8 @@ struct metadata_io {
     /* Bytes of a trusted file kept from before ("root.json", "timestamp.json", "snapshot.json", "targets.json", "<role>.json"). */
     bool (*load)(void *context, struct arena *arena, const char *name, size_t limit, char **bytes, size_t *size,
                  struct error *err);
-    /* Keeps a verified file durably. */
+    /* Keeps a verified file durably. Size 0 (timestamp.json and snapshot.json after their keys were rotated): forgets it; a file of size 0
+     * loads as none. */
     bool (*store)(void *context, const char *name, const void *bytes, size_t size, struct error *err);
     /* Fetches "<n>.root.json", "timestamp.json", "<n>.snapshot.json", …; never more than `limit` bytes. */
     bool (*fetch)(void *context, struct arena *arena, const char *name, size_t limit, char **bytes, size_t *size,
@@ -82,6 +83,8 @@ struct order {
 bool order_read(struct arena *arena, const struct metadata_client *client, const void *bytes, size_t size,
                 const char *device, const char *product, int64_t last_seq, int64_t now, struct order *order,
                 struct error *err);
+/* Does a run keep within what the image's signed limits allow: mode, time, output, scopes, parameters? UNTRUSTED with the first that does not. */
+bool order_run_check(const struct order_run *run, const struct image_limits *limits, struct error *err);
 /* Writes the signed order. */
 bool order_write(const struct order *order, const struct private_key *director, struct text *out, struct error *err);
 
