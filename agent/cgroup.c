@@ -148,11 +148,12 @@ void cgroup_find(struct cgroup_host *host)
     while (getline(&line, &room, file) > 0) {
         if (!mount_line_read(line, &mount))
             continue;
-        if (strcmp(mount.type, "cgroup2") == 0)
+        if (strcmp(mount.type, "cgroup2") == 0 && v2[0] == '\0')
             snprintf(v2, sizeof v2, "%s", mount.point);
-        if (strcmp(mount.type, "cgroup") == 0 && has_option(mount.options, "memory"))
+        if (strcmp(mount.type, "cgroup") == 0 && host->memory[0] == '\0' &&
+            has_option(mount.options, "memory"))
             snprintf(host->memory, sizeof host->memory, "%s", mount.point);
-        if (strcmp(mount.type, "cgroup") == 0 && has_option(mount.options, "pids"))
+        if (strcmp(mount.type, "cgroup") == 0 && host->pids[0] == '\0' && has_option(mount.options, "pids"))
             snprintf(host->pids, sizeof host->pids, "%s", mount.point);
     }
     free(line);
