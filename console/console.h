@@ -7,6 +7,7 @@
 
 struct events;  /* console/events.h: live events to browsers */
 struct fleet;   /* console/fleet.h: devices in memory: sessions, last check-in, connectivity */
+struct diagnostics; /* diagnostics/diagnostics.h: campaigns of temporary diagnostic images */
 struct server;
 
 struct console {
@@ -14,6 +15,7 @@ struct console {
     struct repo *repo;
     struct events *events;
     struct fleet *fleet;
+    struct diagnostics *diagnostics;
     int data_dirfd;          /* --data */
     const char *data_path;
     const char *people_url;  /* as printed at start, for URLs in answers */
