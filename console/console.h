@@ -8,13 +8,20 @@
 struct events;  /* console/events.h: live events to browsers */
 struct fleet;   /* console/fleet.h: devices in memory: sessions, last check-in, connectivity */
 struct diagnostics; /* diagnostics/diagnostics.h: campaigns of temporary diagnostic images */
-struct server;
+struct people;    /* console/people.h: sign-in limits, the set-up link */
+struct pages;     /* console/pages.h: the built pages */
+struct scheduler; /* console/scheduler.h: what is done again and again */
+struct server;    /* console/server.h */
 
 struct console {
     struct db *db;
     struct repo *repo;
     struct events *events;
     struct fleet *fleet;
+    struct people *people;
+    struct pages *pages;
+    struct scheduler *scheduler;
+    struct server *server;
     struct diagnostics *diagnostics;
     int data_dirfd;          /* --data */
     const char *data_path;

@@ -15,4 +15,17 @@ void events_send(struct events *events, const char *type, const char *json_forma
 /* Streams that are open now: an operator looks. */
 int events_watchers(struct events *events);
 
+/* --- one stream: handlers_audit.c --------------------------------------------------------------------------------- */
+struct text;
+/* Where a stream begins: after the event of `last_id` ("<epoch>-<n>"), or now when it is NULL. `*reset`: what came since is not known any more. */
+int64_t events_begin(struct events *events, const char *last_id, bool *reset);
+void events_end(struct events *events); /* the stream is closed */
+/* Waits at most `wait_ms` for events after `*at`; adds them to `out` as one batch of server-sent events and moves `*at`. True when there were any. */
+bool events_next(struct events *events, int64_t *at, int wait_ms, struct text *out);
+/* "<epoch>-<n>" of a place in the stream. */
+void events_id(struct events *events, int64_t at, char *id, unsigned size);
+/* Wakes all streams, which then end: the server stops. */
+void events_stop(struct events *events);
+bool events_stopped(struct events *events);
+
 #endif

@@ -41,6 +41,7 @@ struct request {
     enum role role;
     int64_t device_id;                /* devices: row id */
     const char *device_name;
+    const char *address;              /* the peer's, as text: "127.0.0.1" */
 };
 
 typedef void handler(struct request *request);
@@ -87,5 +88,33 @@ struct file_answer {
 };
 /* GET and HEAD with one Range, If-Range, If-None-Match. Own sender: reads of 256 KiB. */
 void answer_file(struct request *request, const struct file_answer *file);
+/* An answer without an end (server-sent events). Begins it; false when too many streams are open (answered 503 then). */
+bool answer_stream(struct request *request, const char *content_type);
+/* Sends a piece. False: the peer is gone or the server stops; the handler then returns. */
+bool answer_stream_send(struct request *request, const void *bytes, size_t size);
+/* Looks whether the peer is still there, without sending. */
+bool answer_stream_alive(struct request *request);
+
+/* --- running ------------------------------------------------------------------------------------------------------ */
+struct server;
+struct server_options {
+    const char *people_listen;              /* "127.0.0.1:8080"; port 0: any free one */
+    const char *device_listen;              /* "0.0.0.0:8443" */
+    const char *people_chain, *people_key;  /* PEM files; NULL: the people's listener has no TLS */
+    const char *device_chain, *device_key;  /* PEM files; always TLS */
+};
+/* Opens both listeners and answers requests with the rows of routes[]. */
+struct server *server_start(struct console *console, const struct server_options *options, struct error *err);
+/* The port really listened on. */
+int server_port(const struct server *server, enum listener listener);
+/* Refuses new requests, lets those in flight end for at most `drain_ms`, closes. NULL is fine. */
+void server_stop(struct server *server, int64_t drain_ms);
+
+struct server_figures {
+    int64_t requests[2], errors[2];         /* since the start: people, devices; errors: answers of 500 and above */
+    int64_t connections[2], streams;        /* now */
+    int64_t bytes_in, bytes_out;            /* bodies */
+};
+void server_figures(struct server *server, struct server_figures *figures);
 
 #endif

@@ -1,0 +1,65 @@
+/* Every path of both listeners: one row a line, grouped by noun. The server checks method, role and body before the handler runs. */
+#include "console/handlers.h"
+#include "console/server.h"
+
+#include "agent/protocol.h"
+
+#define V1 "/api/v1"
+#define PEOPLE LISTENER_PEOPLE
+#define DEVICES LISTENER_DEVICES
+#define BOTH (LISTENER_PEOPLE | LISTENER_DEVICES)
+#define SMALL (64 << 10)
+#define LARGE (4 << 20)
+#define OBJECT (INT64_C(1) << 40)
+
+/* clang-format off */
+const struct route routes[] = {
+    /* people */
+    {"GET",    V1 "/setup",            PEOPLE, ROLE_ANYBODY, 0,     false, setup_show},
+    {"POST",   V1 "/setup",            PEOPLE, ROLE_ANYBODY, SMALL, false, setup_do},
+    {"GET",    V1 "/session",          PEOPLE, ROLE_VIEWER,  0,     false, session_show},
+    {"POST",   V1 "/session",          PEOPLE, ROLE_ANYBODY, SMALL, false, session_create},
+    {"DELETE", V1 "/session",          PEOPLE, ROLE_ANYBODY, 0,     false, session_delete},
+    {"POST",   V1 "/session/password", PEOPLE, ROLE_VIEWER,  SMALL, false, session_password},
+    {"GET",    V1 "/operators",        PEOPLE, ROLE_ADMIN,   0,     false, operators_list},
+    {"POST",   V1 "/operators",        PEOPLE, ROLE_ADMIN,   SMALL, false, operators_create},
+    {"PATCH",  V1 "/operators/{name}", PEOPLE, ROLE_ADMIN,   SMALL, false, operators_update},
+    {"DELETE", V1 "/operators/{name}", PEOPLE, ROLE_ADMIN,   0,     false, operators_delete},
+    {"GET",    V1 "/tokens",           PEOPLE, ROLE_VIEWER,  0,     false, tokens_list},
+    {"POST",   V1 "/tokens",           PEOPLE, ROLE_VIEWER,  SMALL, false, tokens_create},
+    {"DELETE", V1 "/tokens/{name}",    PEOPLE, ROLE_VIEWER,  0,     false, tokens_delete},
+
+    /* audit and events */
+    {"GET",    V1 "/audit",            PEOPLE, ROLE_VIEWER,  0,     false, audit_list},
+    {"GET",    V1 "/events",           PEOPLE, ROLE_VIEWER,  0,     false, events_stream},
+
+    /* assets */
+    {"GET",    V1 "/products",                                           PEOPLE, ROLE_VIEWER,  0,      false, products_list},
+    {"GET",    V1 "/assets",                                             PEOPLE, ROLE_VIEWER,  0,      false, assets_list},
+    {"GET",    V1 "/assets/{product}/{asset}",                           PEOPLE, ROLE_VIEWER,  0,      false, assets_show},
+    {"GET",    V1 "/assets/{product}/{asset}/history",                   PEOPLE, ROLE_VIEWER,  0,      false, assets_history},
+    {"GET",    V1 "/assets/{product}/{asset}/difference",                PEOPLE, ROLE_VIEWER,  0,      false, assets_difference},
+    {"POST",   V1 "/assets/{product}/{asset}/release",                   PEOPLE, ROLE_RELEASE, SMALL,  false, assets_release},
+    {"POST",   V1 "/assets/{product}/{asset}/versions",                  PEOPLE, ROLE_RELEASE, LARGE,  false, versions_publish},
+    {"GET",    V1 "/assets/{product}/{asset}/versions/{version}",        PEOPLE, ROLE_VIEWER,  0,      false, versions_show},
+    {"GET",    V1 "/assets/{product}/{asset}/versions/{version}/file",   PEOPLE, ROLE_VIEWER,  0,      false, versions_file},
+    {"GET",    V1 "/objects/{sha256}",                                   PEOPLE, ROLE_RELEASE, 0,      false, objects_show},
+    {"PUT",    V1 "/objects/{sha256}",                                   PEOPLE, ROLE_RELEASE, OBJECT, true,  objects_put},
+
+    /* the signed repository: what devices and independent TUF clients fetch */
+    {"GET",    "/ca.pem",                     DEVICES, ROLE_ANYBODY, 0, false, authority_get},
+    {"GET",    DEVICE_PATH_METADATA "root.json", DEVICES, ROLE_ANYBODY, 0, false, metadata_get},
+    {"GET",    DEVICE_PATH_METADATA "{*}",    DEVICES, ROLE_DEVICE,  0, false, metadata_get},
+    {"GET",    DEVICE_PATH_TARGETS "{*}",     DEVICES, ROLE_DEVICE,  0, false, targets_get},
+    {"GET",    DEVICE_PATH_OBJECTS "{sha256}", DEVICES, ROLE_DEVICE, 0, false, objects_get},
+    {"GET",    DEVICE_PATH_METADATA "{*}",    PEOPLE,  ROLE_VIEWER,  0, false, metadata_get},
+    {"GET",    DEVICE_PATH_TARGETS "{*}",     PEOPLE,  ROLE_VIEWER,  0, false, targets_get},
+    {"GET",    DEVICE_PATH_OBJECTS "{sha256}", PEOPLE, ROLE_VIEWER,  0, false, objects_get},
+
+    /* health and pages; the last row takes every path that is left */
+    {"GET",    "/healthz",             BOTH,   ROLE_ANYBODY, 0,     false, health_show},
+    {"GET",    "/metrics",             PEOPLE, ROLE_ANYBODY, 0,     false, metrics_show},
+    {"GET",    "/{*}",                 PEOPLE, ROLE_ANYBODY, 0,     false, pages_get},
+    {0},
+};
+/* clang-format on */

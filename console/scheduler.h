@@ -1,0 +1,24 @@
+/* The scheduler: one thread that does again and again what modules ask for, one step at a time. */
+#ifndef CONSOLE_SCHEDULER_H
+#define CONSOLE_SCHEDULER_H
+
+#include "console/console.h"
+
+#include <stdbool.h>
+
+struct scheduler;
+typedef bool scheduler_step(struct console *console, struct error *err);
+struct scheduler_row {
+    const char *name;      /* in the log */
+    int64_t period_ms;     /* between the end of a step and its next start */
+    scheduler_step *step;  /* a failure is logged and the step tried again after its period */
+};
+
+/* Starts the thread. `table` ends with a row whose step is NULL and stays the caller's. */
+struct scheduler *scheduler_start(struct console *console, const struct scheduler_row *table, struct error *err);
+/* Waits for the running step and ends the thread. NULL is fine. */
+void scheduler_stop(struct scheduler *scheduler);
+/* Seconds since the thread last began a round: large when a step hangs. */
+int64_t scheduler_age_s(struct scheduler *scheduler);
+
+#endif

@@ -1,0 +1,222 @@
+#include "console/server_parts.h"
+
+#include "base/clock.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define WATCH_PERIOD_MS 250
+#define IDLE_LEAST_MS 1000 /* a connection is left alone for so long even when threads run short */
+#define LATE_ANSWER_MS 3000 /* for the sentence that says so */
+#define FD_SEARCHED 8192
+
+struct watched {
+    struct watched *next, **link;
+    int fd;              /* civetweb's socket, -1 when it was not found */
+    int64_t deadline_ms; /* of clock_boot_ms; 0: none */
+    bool late;           /* the deadline passed: no more bytes are taken, an answer may still be sent */
+    int64_t idle_since;  /* 0: a request is being handled */
+};
+
+static bool is_peer(int fd, const struct mg_request_info *info)
+{
+    struct sockaddr_in peer, own;
+    socklen_t size = sizeof(peer);
+    char address[INET_ADDRSTRLEN];
+
+    if (getpeername(fd, (struct sockaddr *)&peer, &size) != 0 || peer.sin_family != AF_INET ||
+        ntohs(peer.sin_port) != info->remote_port)
+        return false;
+    size = sizeof(own);
+    if (getsockname(fd, (struct sockaddr *)&own, &size) != 0 || ntohs(own.sin_port) != info->server_port)
+        return false;
+    return inet_ntop(AF_INET, &peer.sin_addr, address, sizeof(address)) &&
+           strcmp(address, info->remote_addr) == 0;
+}
+
+/* The four-tuple of a live connection is unique, so one descriptor fits. */
+static int find_socket(const struct mg_request_info *info)
+{
+    for (int fd = 3; fd < FD_SEARCHED; fd++) {
+        if (is_peer(fd, info))
+            return fd;
+    }
+    return -1;
+}
+
+struct watched *watch_add(struct port *port, const struct mg_request_info *info)
+{
+    struct watched *watched = calloc(1, sizeof(*watched));
+
+    if (!watched)
+        abort();
+    watched->fd = find_socket(info);
+    watched->idle_since = clock_boot_ms();
+    pthread_mutex_lock(&port->server->lock);
+    watched->next = port->connections;
+    watched->link = &port->connections;
+    if (watched->next)
+        watched->next->link = &watched->next;
+    port->connections = watched;
+    port->connection_count++;
+    pthread_mutex_unlock(&port->server->lock);
+    return watched;
+}
+
+void watch_remove(struct port *port, struct watched *watched)
+{
+    if (!watched)
+        return;
+    pthread_mutex_lock(&port->server->lock);
+    *watched->link = watched->next;
+    if (watched->next)
+        watched->next->link = watched->link;
+    port->connection_count--;
+    pthread_mutex_unlock(&port->server->lock);
+    free(watched);
+}
+
+void watch_deadline(struct port *port, struct watched *watched, int64_t in_ms)
+{
+    if (!watched)
+        return;
+    pthread_mutex_lock(&port->server->lock);
+    watched->deadline_ms = in_ms ? clock_boot_ms() + in_ms : 0;
+    pthread_mutex_unlock(&port->server->lock);
+}
+
+void watch_idle(struct port *port, struct watched *watched, bool idle)
+{
+    if (!watched)
+        return;
+    pthread_mutex_lock(&port->server->lock);
+    watched->idle_since = idle ? clock_boot_ms() : 0;
+    pthread_mutex_unlock(&port->server->lock);
+}
+
+bool watch_peer_gone(struct port *port, struct watched *watched)
+{
+    (void)port;
+    if (!watched || watched->fd < 0)
+        return false;
+    struct pollfd poll_fd = {.fd = watched->fd, .events = POLLRDHUP};
+    return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+static void shut(struct watched *watched)
+{
+    if (watched->fd >= 0)
+        shutdown(watched->fd, SHUT_RDWR);
+    watched->deadline_ms = 0;
+}
+
+static void shut_late(struct port *port, int64_t now)
+{
+    for (struct watched *w = port->connections; w; w = w->next) {
+        if (!w->deadline_ms || w->deadline_ms > now)
+            continue;
+        if (w->late || w->fd < 0) {
+            shut(w);
+            continue;
+        }
+        shutdown(w->fd, SHUT_RD);
+        w->late = true;
+        w->deadline_ms = now + LATE_ANSWER_MS;
+    }
+}
+
+static struct watched *longest_idle(struct port *port, int64_t now)
+{
+    struct watched *longest = NULL;
+
+    for (struct watched *w = port->connections; w; w = w->next) {
+        if (w->idle_since && w->idle_since + IDLE_LEAST_MS <= now &&
+            (!longest || w->idle_since < longest->idle_since))
+            longest = w;
+    }
+    return longest;
+}
+
+/* An idle connection holds a thread. When four of five are taken, the longest idle ones give theirs back. */
+static void shut_idle(struct port *port, int64_t now)
+{
+    int most = port->threads * 4 / 5;
+    int excess = port->connection_count - most;
+
+    while (excess-- > 0) {
+        struct watched *w = longest_idle(port, now);
+
+        if (!w)
+            return;
+        shut(w);
+        w->idle_since = 0; /* taken once */
+    }
+}
+
+void watch_shut(struct server *server, bool all)
+{
+    pthread_mutex_lock(&server->lock);
+    for (int i = 0; i < 2; i++) {
+        for (struct watched *w = server->ports[i].connections; w; w = w->next) {
+            if (all || w->idle_since)
+                shut(w);
+        }
+    }
+    pthread_mutex_unlock(&server->lock);
+}
+
+static void *watch_run(void *context)
+{
+    struct server *server = context;
+
+    pthread_mutex_lock(&server->lock);
+    while (!server->watch_ends) {
+        int64_t now = clock_boot_ms();
+        struct timespec until;
+
+        for (int i = 0; i < 2; i++) {
+            shut_late(&server->ports[i], now);
+            shut_idle(&server->ports[i], now);
+        }
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += WATCH_PERIOD_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
+        pthread_cond_timedwait(&server->wake, &server->lock, &until);
+    }
+    pthread_mutex_unlock(&server->lock);
+    return NULL;
+}
+
+bool watch_start(struct server *server, struct error *err)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&server->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&server->lock, NULL);
+    if (pthread_create(&server->watch, NULL, watch_run, server) != 0)
+        return error_set(err, ERROR_SYSTEM, "The thread that watches connections does not start");
+    server->watch_runs = true;
+    return true;
+}
+
+void watch_end(struct server *server)
+{
+    if (server->watch_runs) {
+        pthread_mutex_lock(&server->lock);
+        server->watch_ends = true;
+        pthread_cond_signal(&server->wake);
+        pthread_mutex_unlock(&server->lock);
+        pthread_join(server->watch, NULL);
+    }
+    pthread_mutex_destroy(&server->lock);
+    pthread_cond_destroy(&server->wake);
+}
