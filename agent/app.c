@@ -33,39 +33,6 @@ static void set_state(struct app *app, enum app_state state)
         app->changed(app->changed_context);
 }
 
-/* "signal:HUP" or "signal:1" into a number; 0 when it is none that may be used. */
-static int signal_number(const char *name)
-{
-    static const struct {
-        const char *name;
-        int number;
-    } signals[] = {
-        {"HUP", SIGHUP}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"WINCH", SIGWINCH}, {"CONT", SIGCONT}};
-    int64_t number;
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
-        if (string_is(name, signals[i].name) ||
-            (strncmp(name, "SIG", 3) == 0 && string_is(name + 3, signals[i].name)))
-            return signals[i].number;
-    return int64_parse(name, 1, SIGRTMAX, &number) && number != SIGKILL && number != SIGSTOP ? (int)number
-                                                                                             : 0;
-}
-
-static bool read_notify(struct app *app, struct error *err)
-{
-    const char *notify = app->options.notify;
-    if (notify == NULL || string_is(notify, "none"))
-        return true;
-    if (string_is(notify, "socket")) {
-        app->notify_socket = true;
-        return true;
-    }
-    if (string_starts(notify, "signal:"))
-        app->notify_signal = signal_number(notify + strlen("signal:"));
-    return app->notify_signal != 0 ||
-           error_set(err, ERROR_INPUT,
-                     "app.notify must be socket, signal:<HUP, USR1, USR2, …> or none, not \"%s\"", notify);
-}
-
 static char *variable(const char *name, const char *path, const char *rest)
 {
     char *text = NULL;
@@ -88,12 +55,12 @@ static bool write_down(void *context, pid_t pid, struct error *err)
     json_write_integer(&writer, "start_time", app->start_time);
     json_write_string(&writer, "boot_id", boot_id(boot));
     json_write_end(&writer, '}');
-    return file_write(app->options.state_fd, APP_FILE, text.bytes, text.size, 0600, err);
+    return file_write(app->state_fd, APP_FILE, text.bytes, text.size, 0600, err);
 }
 
 static void forget_written(const struct app *app)
 {
-    if (unlinkat(app->options.state_fd, APP_FILE, 0) != 0 && errno != ENOENT)
+    if (unlinkat(app->state_fd, APP_FILE, 0) != 0 && errno != ENOENT)
         log_event(LOG_WARNING, "app", "what=app.json error=%d", errno);
 }
 
@@ -168,11 +135,11 @@ static bool watch_process(struct app *app, struct error *err)
 static bool start_process(struct app *app, struct error *err)
 {
     struct error log_error = {0};
-    FD(log) = app_log_open(&app->options, &log_error);
+    FD(log) = app_log_open(app->settings, &log_error);
     if (log < 0 && log_error.kind != ERROR_NONE)
         log_event(LOG_WARNING, "app.log", "error=\"%s\"", log_error.text);
-    struct spawn spawn = {.argv = app->options.command,
-                          .user = app->options.user,
+    struct spawn spawn = {.argv = app->settings->app_command,
+                          .user = app->settings->app_user,
                           .output = log,
                           .variables = (const char *const *)app->variables,
                           .before = write_down,
@@ -236,7 +203,7 @@ void app_stop(struct app *app, app_done *done, void *context)
     set_state(app, APP_STOPPING);
     if (kill(-app->pid, SIGTERM) != 0)
         kill(app->pid, SIGTERM);
-    loop_at(app->loop, &app->kill, clock_boot_ms() + APP_STOP_MS, kill_due, app);
+    loop_at(app->loop, &app->kill, clock_boot_ms() + app->settings->app_stop_timeout_s * 1000, kill_due, app);
 }
 
 /* The app of a keeper that was killed: same boot, same pid, same start time, or it is none of ours. */
@@ -246,7 +213,7 @@ static bool find_running(struct app *app, struct error *err)
     struct error none = {0};
     char *bytes, boot[BOOT_ID_SIZE];
     size_t size;
-    if (!file_read(&arena, app->options.state_fd, APP_FILE, 4096, &bytes, &size, &none))
+    if (!file_read(&arena, app->state_fd, APP_FILE, 4096, &bytes, &size, &none))
         return true;
     const struct json *written = json_read(&arena, bytes, size, &json_limits_small, &none);
     if (written == NULL || !string_is(json_string(written, "boot_id"), boot_id(boot)))
@@ -268,14 +235,16 @@ static bool find_running(struct app *app, struct error *err)
 bool app_init(struct app *app, const struct app_options *options, struct loop *loop, struct error *err)
 {
     memset(app, 0, sizeof *app);
-    app->options = *options;
+    app->settings = options->settings;
+    app->state_fd = options->state_fd;
+    app->state_path = options->state;
     app->loop = loop;
     app->pidfd = app->listener = app->health.pidfd = -1;
     app->since = clock_now();
-    if (options->command == NULL || options->command[0] == NULL)
+    if (app->settings->app_command == NULL || app->settings->app_command[0] == NULL)
         return true;
     app->state = APP_STOPPED;
-    if (!read_notify(app, err) || !app_links_open(app, err))
+    if (!app_links_open(app, err))
         return false;
     app->variables[0] = variable("LOCUM_ASSETS", options->state, "/current");
     app->variables[1] = variable("LOCUM_SOCKET", app->socket_path, "");

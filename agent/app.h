@@ -13,6 +13,7 @@
 
 #include "agent/keeper_loop.h"
 #include "agent/link.h"
+#include "agent/settings.h"
 #include "base/json.h"
 
 #include <signal.h>
@@ -25,18 +26,11 @@ const char *app_state_name(enum app_state state); /* "none", "stopped", "startin
 #define APP_SET_SIZE 24
 #define APP_LINKS 8             /* connections of the app at once */
 #define APP_LOG_LIMIT (4 << 20) /* bytes; then the log becomes <log>.1 */
-#define APP_STOP_MS 10000       /* between SIGTERM and SIGKILL */
 
 struct app_options {
-    char *const *command; /* app.command; NULL: there is no app */
-    const char *user;     /* app.user; NULL: ours */
-    const char *log;      /* path of the log; NULL: none kept */
-    const char *notify;   /* app.notify: "socket", "signal:HUP", "none" */
-    int64_t adopt_timeout_s;
-    char *const *health; /* app.health.command; NULL: staying alive decides */
-    int64_t health_timeout_s;
-    int state_fd;      /* the state folder */
-    const char *state; /* its real path */
+    const struct agent_settings *settings; /* borrowed */
+    int state_fd;                          /* the state folder; borrowed */
+    const char *state;                     /* its real path; borrowed */
 };
 
 /* The end of something asked for: `reason` is NULL when it is good, else a sentence. */
@@ -69,7 +63,9 @@ struct app_link {
 };
 
 struct app {
-    struct app_options options;
+    const struct agent_settings *settings;
+    int state_fd;
+    const char *state_path;
     struct loop *loop;
     enum app_state state;
     bool wanted; /* restart it when it exits */
@@ -81,8 +77,6 @@ struct app {
     int64_t backoff_ms;
     int64_t busy_until; /* Unix seconds */
     char reason[200];   /* of APP_FAILED */
-    int notify_signal;  /* 0: none */
-    bool notify_socket;
     char socket_path[4096];
     char *variables[3];
     struct loop_timer restart, kill, watch_log;
@@ -97,15 +91,15 @@ struct app {
     void *changed_context;
 };
 
-/* Checks the options, finds an app that a keeper before us left running, and opens the app's socket. */
+/* Finds an app that a keeper before us left running, and opens the app's socket. */
 bool app_init(struct app *app, const struct app_options *options, struct loop *loop, struct error *err);
 /* Lets go of everything but the process. */
 void app_end(struct app *app);
 
 /* Starts it unless it runs; from now on it is restarted when it exits. */
 bool app_start(struct app *app, struct error *err);
-/* SIGTERM to its process group, SIGKILL after APP_STOP_MS; `done` when it is gone, at once when it is not
- * there. */
+/* SIGTERM to its process group, SIGKILL after app.stop.timeout_s; `done` when it is gone, at once when it is
+ * not there. */
 void app_stop(struct app *app, app_done *done, void *context);
 /* The state as the check-in has it: {"state","pid","since",…}. */
 void app_write(const struct app *app, struct json_writer *writer, const char *key);
@@ -126,7 +120,8 @@ void app_adoption_fail(struct app *app, const char *reason); /* the app is gone 
 /* app_health.c */
 void app_health_stop(struct app *app, const char *reason); /* ends a check under way */
 /* app_log.c */
-int app_log_open(const struct app_options *options, struct error *err); /* -1 without error: none kept */
+int app_log_open(const struct agent_settings *settings,
+                 struct error *err); /* the agent's own standard error when no log is set */
 void app_log_watch(struct app *app);
 
 #endif

@@ -47,7 +47,7 @@ static void give_up(struct app *app)
 {
     char text[40], reason[160];
     snprintf(reason, sizeof reason, "the health command did not succeed within %lld s (last: %s)",
-             (long long)app->options.health_timeout_s,
+             (long long)app->settings->app_health_timeout_s,
              app->health.last == -2 ? "no try ended" : status_text(app->health.last, text));
     app_health_stop(app, reason);
 }
@@ -88,8 +88,8 @@ static void attempt(void *context)
         give_up(app);
         return;
     }
-    struct spawn spawn = {.argv = app->options.health,
-                          .user = app->options.user,
+    struct spawn spawn = {.argv = app->settings->app_health_command,
+                          .user = app->settings->app_user,
                           .output = -1,
                           .variables = (const char *const *)app->variables,
                           .die_with_us = true,
@@ -123,8 +123,8 @@ bool app_check_health(struct app *app, app_done *done, void *context, struct err
         finish(app, NULL);
     } else if (app->state != APP_RUNNING) {
         finish(app, "the app does not run");
-    } else if (app->options.health != NULL && app->options.health[0] != NULL) {
-        health->deadline_ms = clock_boot_ms() + app->options.health_timeout_s * 1000;
+    } else if (app->settings->app_health_command != NULL && app->settings->app_health_command[0] != NULL) {
+        health->deadline_ms = clock_boot_ms() + app->settings->app_health_timeout_s * 1000;
         attempt(app);
     } else {
         int64_t enough = app->started_ms + ALIVE_MS, now = clock_boot_ms();

@@ -25,7 +25,7 @@
 static int short_folder(struct app *app, struct error *err)
 {
     char hex[SHA256_HEX], folder[64];
-    sha256_hex(app->options.state, strlen(app->options.state), hex);
+    sha256_hex(app->state_path, strlen(app->state_path), hex);
     snprintf(folder, sizeof folder, "%s/locum-%.16s", geteuid() == 0 ? "/run" : "/tmp", hex);
     struct stat st;
     if ((mkdir(folder, 0755) != 0 && access(folder, F_OK) != 0) || lstat(folder, &st) != 0 ||
@@ -40,7 +40,7 @@ static int short_folder(struct app *app, struct error *err)
 static uid_t owner_of_socket(const struct app *app)
 {
     const struct passwd *user =
-        app->options.user != NULL && geteuid() == 0 ? getpwnam(app->options.user) : NULL;
+        app->settings->app_user != NULL && geteuid() == 0 ? getpwnam(app->settings->app_user) : NULL;
     return user != NULL ? user->pw_uid : (uid_t)-1;
 }
 
@@ -48,12 +48,12 @@ static void accept_app(void *context, short events);
 
 bool app_links_open(struct app *app, struct error *err)
 {
-    snprintf(app->socket_path, sizeof app->socket_path, "%.4000s/%s", app->options.state, SOCKET_NAME);
+    snprintf(app->socket_path, sizeof app->socket_path, "%.4000s/%s", app->state_path, SOCKET_NAME);
     FD(folder) = -1;
     if (strlen(app->socket_path) > SOCKET_PATH_MOST)
         folder = short_folder(app, err);
     else
-        folder = folder_open(app->options.state, err);
+        folder = folder_open(app->state_path, err);
     if (folder < 0)
         return false;
     app->listener = link_listen(folder, SOCKET_NAME, 0600, owner_of_socket(app), err);
@@ -132,11 +132,11 @@ static void greet(struct app_link *one)
 {
     struct app *app = one->app;
     char target[PATH_MAX], path[PATH_MAX];
-    ssize_t n = readlinkat(app->options.state_fd, "current", target, sizeof target - 1);
+    ssize_t n = readlinkat(app->state_fd, "current", target, sizeof target - 1);
     if (n <= 0)
         return; /* no set yet: it is told at the first adoption */
     target[n] = '\0';
-    snprintf(path, sizeof path, "%.2000s/%.2000s", app->options.state, target);
+    snprintf(path, sizeof path, "%.2000s/%.2000s", app->state_path, target);
     const char *name = strrchr(target, '/');
     name = name != NULL ? name + 1 : target;
     TEXT(line);
@@ -264,7 +264,7 @@ static void ask_health(void *context)
 {
     struct app *app = context;
     struct error err = {0};
-    if (app->options.health == NULL || app->options.health[0] == NULL)
+    if (app->settings->app_health_command == NULL || app->settings->app_health_command[0] == NULL)
         adoption_end(app, app->state == APP_RUNNING ? NULL : "the app does not run");
     else if (!app_check_health(app, health_known, app, &err))
         adoption_end(app, err.text);
@@ -302,14 +302,15 @@ bool app_adopt(struct app *app, const char *set, const char *path, const struct 
     snprintf(adoption->set, sizeof adoption->set, "%s", set);
     adoption->done = done;
     adoption->context = context;
-    int64_t wait_ms = app->options.adopt_timeout_s * 1000;
-    if (app->notify_socket)
+    int64_t wait_ms = app->settings->app_adopt_timeout_s * 1000;
+    if (app->settings->app_notify == APP_NOTIFY_SOCKET)
         tell_links(app, set, path, changed);
-    else if (app->notify_signal != 0)
-        kill(app->pid, app->notify_signal);
-    if (!app->notify_socket && wait_ms > UNTOLD_MS)
+    else if (app->settings->app_notify == APP_NOTIFY_SIGNAL)
+        kill(app->pid, app->settings->app_signal);
+    if (app->settings->app_notify != APP_NOTIFY_SOCKET && wait_ms > UNTOLD_MS)
         wait_ms = UNTOLD_MS;
-    bool health_at_once = !app->notify_socket && app->options.health != NULL;
+    bool health_at_once =
+        app->settings->app_notify != APP_NOTIFY_SOCKET && app->settings->app_health_command != NULL;
     loop_at(app->loop, &adoption->timer, clock_boot_ms() + (health_at_once ? 0 : wait_ms), ask_health, app);
     return true;
 }

@@ -17,13 +17,13 @@
 
 #define LOOK_EVERY_MS 2000
 
-int app_log_open(const struct app_options *options, struct error *err)
+int app_log_open(const struct agent_settings *settings, struct error *err)
 {
-    if (options->log == NULL)
-        return -1;
-    int fd = open(options->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (settings->app_log == NULL)
+        return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    int fd = open(settings->app_log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (fd < 0)
-        error_errno(err, "%s", options->log);
+        error_errno(err, "%s", settings->app_log);
     return fd;
 }
 
@@ -51,10 +51,10 @@ static void look(void *context)
     struct app *app = context;
     struct error err = {0};
     struct stat st;
-    FD(fd) = open(app->options.log, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    FD(fd) = open(app->settings->app_log, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > APP_LOG_LIMIT) {
         /* Cut in any case: a full disk must not be the log's doing. */
-        if (!copy_away(fd, st.st_size, app->options.log, &err))
+        if (!copy_away(fd, st.st_size, app->settings->app_log, &err))
             log_event(LOG_WARNING, "app.log", "error=\"%s\"", err.text);
         if (ftruncate(fd, 0) != 0)
             log_event(LOG_WARNING, "app.log", "error=%d", errno);
@@ -64,6 +64,6 @@ static void look(void *context)
 
 void app_log_watch(struct app *app)
 {
-    if (app->options.log != NULL)
+    if (app->settings->app_log != NULL)
         loop_at(app->loop, &app->watch_log, clock_boot_ms() + LOOK_EVERY_MS, look, app);
 }
