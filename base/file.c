@@ -177,9 +177,7 @@ static bool parts_make(int dirfd, const char *path, mode_t mode, struct error *e
             return false;
         close(parent);
         parent = fd;
-        path += size + (path[size] == '/' && path[size + 1]);
-        if (*path == '/')
-            return error_set(err, ERROR_INPUT, "a folder's name is empty");
+        path += size + (path[size] == '/');
     }
     return true;
 }
