@@ -121,6 +121,18 @@ int64_t fleet_of_product(struct fleet *fleet, const char *product); /* pending a
 bool fleet_session_check(struct console *console, const char *bearer, int64_t *device_id, const char **name,
                          struct arena *arena, struct error *err);
 
+/* A session: a nonce for a key id that is valid for 60 s and binds nothing in memory. */
+void fleet_nonce(struct fleet *fleet, const char *key_id, char nonce[SHA256_HEX]);
+struct session_opened {
+    char token[SHA256_HEX + 24];
+    int64_t expires_at;
+    int64_t device_id;
+    bool clone_found; /* this opening showed that the counter forked: the caller writes it down */
+};
+/* Opens a session for the holder of the key. MISSING: no such device; DENIED: rejected, retired, wrong signature or nonce. */
+bool fleet_session_open(struct fleet *fleet, const char *key_id, const char *nonce, int64_t counter,
+                        const char *signature_hex, struct session_opened *opened, struct error *err);
+
 /* Scheduler steps, each for one thread at a time.
  * Writes what changed since the last flush, sorted by device, in one transaction. Every 3 seconds, and at the end. */
 bool fleet_flush(struct console *console, struct error *err);

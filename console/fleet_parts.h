@@ -1,0 +1,49 @@
+/* What the fleet's own files share. */
+#ifndef CONSOLE_FLEET_PARTS_H
+#define CONSOLE_FLEET_PARTS_H
+
+#include "base/json.h"
+#include "console/fleet.h"
+
+#include <pthread.h>
+
+#define SESSION_S 3600
+#define NONCE_S 60
+
+struct fleet {
+    struct console *console;
+    pthread_mutex_t lock;
+    struct device **by_name, **by_key; /* sorted */
+    struct device **by_id;             /* by_id[id - 1], NULL where there is none */
+    size_t count, room, id_room;
+    int64_t active;                    /* not retired or rejected: the size that intervals go by */
+    int64_t started_at, last_activity; /* Unix seconds; last_activity: newest last_seen at the start */
+    uint8_t nonce_secret[SHA256_SIZE];
+    struct fleet_counts told;          /* counts that browsers know */
+};
+
+/* A check-in as it was read; lives in an arena. */
+struct checkin {
+    const char *boot_id, *set;
+    int64_t generation, order_seq;
+    struct running_asset *assets; /* sorted by asset */
+    size_t asset_count;
+    const char *app_state;
+    int64_t app_pid, app_since;
+    struct device_image image;    /* run_id "": none */
+    char *facts;                  /* JSON object; NULL: not said this time */
+    const char *waiting;
+};
+/* Reads agent/PROTOCOL.md "Check-in"; INPUT with a sentence that names the member. */
+bool checkin_read(struct arena *arena, const struct json *body, struct checkin *checkin, struct error *err);
+/* Takes over what a device said. Needs the lock (but for devices that are not in the fleet yet). True when something that people see has changed. */
+bool checkin_apply(struct device *device, const struct checkin *checkin);
+/* What checkin_read reads, from memory, without facts. */
+void checkin_write(const struct device *device, struct text *out);
+/* Facts: an object of at most 64 short strings, as JSON in the arena. */
+bool facts_read(struct arena *arena, const struct json *facts, char **json, struct error *err);
+
+/* Replaces an owned string; true when it was another. NULL is a value. */
+bool own_string(char **owned, const char *value);
+
+#endif

@@ -1,0 +1,114 @@
+/* Who is connected, how often devices are asked to come, and what browsers are told about it. */
+#include "console/fleet_parts.h"
+
+#include "base/clock.h"
+#include "console/events.h"
+
+#include <string.h>
+
+#define LOOK_MOST 500 /* devices up to which an operator's look makes all of them come every 2 s */
+#define LOOK_S 2
+#define WORK_S 1
+
+int fleet_idle_interval(int64_t devices)
+{
+    int64_t interval = devices / 50;
+
+    return interval < 5 ? 5 : interval > 60 ? 60 : (int)interval;
+}
+
+int fleet_poll_interval(struct fleet *fleet, const struct device *device, int watchers)
+{
+    if (device->work_due || device->wish_stale || device->image.run_id[0])
+        return WORK_S;
+    if (watchers > 0 && fleet->active <= LOOK_MOST)
+        return LOOK_S;
+    return fleet_idle_interval(fleet->active);
+}
+
+/* Seconds of silence while we listened: the time that the console itself was away does not count against a device. */
+static int64_t silence(const struct fleet *fleet, const struct device *device, int64_t now)
+{
+    if (device->last_seen >= fleet->started_at)
+        return now - device->last_seen;
+    return now - fleet->started_at +
+           (fleet->last_activity > device->last_seen ? fleet->last_activity - device->last_seen : 0);
+}
+
+enum connectivity device_connectivity(const struct fleet *fleet, const struct device *device, int64_t now)
+{
+    int64_t interval = device->poll_s ? device->poll_s : fleet_idle_interval(fleet->active);
+
+    if (!device->last_seen)
+        return NEVER_SEEN;
+    int64_t silent = silence(fleet, device, now);
+    if (silent <= 2 * interval + 5)
+        return ONLINE;
+    return silent <= 4 * interval + 15 ? LATE : OFFLINE;
+}
+
+static void count_device(struct fleet_counts *counts, const struct device *device, enum connectivity connectivity)
+{
+    counts->overdue += device->overdue;
+    counts->on_image += device->image.run_id[0] != '\0';
+    if (device->admission == ADMISSION_REJECTED || device->admission == ADMISSION_RETIRED)
+        return;
+    counts->total++;
+    counts->pending += device->admission == ADMISSION_PENDING;
+    counts->online += connectivity == ONLINE;
+    counts->late += connectivity == LATE;
+    counts->offline += connectivity == OFFLINE;
+    counts->never_seen += connectivity == NEVER_SEEN;
+}
+
+void fleet_counts(struct fleet *fleet, struct fleet_counts *counts)
+{
+    int64_t now = clock_now();
+
+    *counts = (struct fleet_counts){0};
+    fleet_lock(fleet);
+    for (size_t i = 0; i < fleet->count; i++)
+        count_device(counts, fleet->by_name[i], device_connectivity(fleet, fleet->by_name[i], now));
+    fleet_unlock(fleet);
+}
+
+static void tell_counts(struct console *console, const struct fleet_counts *counts)
+{
+    struct fleet_counts *told = &console->fleet->told;
+
+    if (counts->on_image == told->on_image && counts->overdue == told->overdue && counts->online == told->online)
+        return;
+    *told = *counts;
+    events_send(console->events, "counts", "{\"on_image\":%lld,\"overdue\":%lld,\"online\":%lld}",
+                (long long)counts->on_image, (long long)counts->overdue, (long long)counts->online);
+}
+
+#define TOLD_MOST 1000 /* devices named one by one in a step; more than that and pages read the list again */
+
+bool fleet_watch(struct console *console, struct error *err)
+{
+    ARENA(arena);
+    struct fleet *fleet = console->fleet;
+    int64_t now = clock_now();
+    struct fleet_counts counts = {0};
+    const char *names[TOLD_MOST];
+    size_t changed = 0;
+
+    (void)err; /* memory alone */
+    fleet_lock(fleet);
+    for (size_t i = 0; i < fleet->count; i++) {
+        struct device *device = fleet->by_name[i];
+        enum connectivity connectivity = device_connectivity(fleet, device, now);
+
+        count_device(&counts, device, connectivity);
+        if (connectivity == device->told || changed == TOLD_MOST)
+            continue;
+        device->told = connectivity;
+        names[changed++] = arena_strdup(&arena, device->name);
+    }
+    fleet_unlock(fleet);
+    for (size_t i = 0; i < changed; i++)
+        events_send(console->events, "device", "{\"name\":\"%s\"}", names[i]);
+    tell_counts(console, &counts);
+    return true;
+}
