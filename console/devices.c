@@ -247,8 +247,8 @@ bool device_set_tags(struct console *console, const char *name, const struct jso
                      struct error *err)
 {
     ARENA(arena);
-    const char **tags;
-    size_t count;
+    const char **tags = NULL;
+    size_t count = 0;
     int64_t id = id_of(console, name, err);
 
     if (!id || !tags_read(&arena, json, &tags, &count, err))

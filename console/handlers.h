@@ -7,7 +7,7 @@
 /* handlers_people.c */
 handler setup_show, setup_do, session_show, session_create, session_delete, session_password;
 handler operators_list, operators_create, operators_update, operators_delete;
-handler tokens_list, tokens_create, tokens_delete;
+handler login_create, tokens_list, tokens_create, tokens_delete;
 /* handlers_audit.c */
 handler audit_list, events_stream;
 /* handlers_assets.c, handlers_versions.c, handlers_objects.c */

@@ -20,6 +20,7 @@ const struct route routes[] = {
     {"GET",    V1 "/session",          PEOPLE, ROLE_VIEWER,  0,     false, session_show},
     {"POST",   V1 "/session",          PEOPLE, ROLE_ANYBODY, SMALL, false, session_create},
     {"DELETE", V1 "/session",          PEOPLE, ROLE_ANYBODY, 0,     false, session_delete},
+    {"POST",   V1 "/login",            PEOPLE, ROLE_ANYBODY, SMALL, false, login_create},
     {"POST",   V1 "/session/password", PEOPLE, ROLE_VIEWER,  SMALL, false, session_password},
     {"GET",    V1 "/operators",        PEOPLE, ROLE_ADMIN,   0,     false, operators_list},
     {"POST",   V1 "/operators",        PEOPLE, ROLE_ADMIN,   SMALL, false, operators_create},

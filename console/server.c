@@ -21,6 +21,11 @@ struct exchange *exchange_of(struct request *request)
     return (struct exchange *)request;
 }
 
+struct server *request_server(struct request *request)
+{
+    return exchange_of(request)->port->server;
+}
+
 /* --- one request -------------------------------------------------------------------------------------------------- */
 static void exchange_init(struct exchange *exchange, struct mg_connection *connection)
 {

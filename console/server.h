@@ -116,5 +116,6 @@ struct server_figures {
     int64_t bytes_in, bytes_out;            /* bodies */
 };
 void server_figures(struct server *server, struct server_figures *figures);
+struct server *request_server(struct request *request); /* that this request came to */
 
 #endif
