@@ -323,6 +323,19 @@ int64_t db_last_id(struct db_conn *conn)
     return sqlite3_last_insert_rowid(conn->sqlite);
 }
 
+/* Arrays, not literals: the linker gives equal literals one address, and then a handler's "COMMIT" would find
+ * ours in the cache, past the authorizer. */
+static const char sql_begin_reading[] = "BEGIN DEFERRED";
+static const char sql_take_snapshot[] = "SELECT 1 FROM sqlite_schema LIMIT 1";
+static const char sql_begin_writing[] = "BEGIN IMMEDIATE";
+static const char sql_commit[] = "COMMIT";
+static const char sql_rollback[] = "ROLLBACK";
+static const char sql_note_migrations[] = "CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY,"
+                                          " name TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT";
+static const char sql_loose_tables[] =
+    "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND strict = 0"
+    " AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+
 /* One of our own statements. */
 static bool run_own(struct db_conn *conn, const char *sql, struct error *err)
 {
@@ -433,7 +446,7 @@ struct db_conn *db_read(struct db *db, struct error *err)
     if (!conn)
         return NULL;
     /* BEGIN alone takes no snapshot; the first read does, so it is done here. */
-    if (!run_own(conn, "BEGIN DEFERRED", err) || !run_own(conn, "SELECT 1 FROM sqlite_schema LIMIT 1", err)) {
+    if (!run_own(conn, sql_begin_reading, err) || !run_own(conn, sql_take_snapshot, err)) {
         db_done(conn);
         return NULL;
     }
@@ -446,7 +459,7 @@ struct db_conn *db_write(struct db *db, struct error *err)
         error_set(err, ERROR_SYSTEM, "database: this thread is writing already");
         return NULL;
     }
-    if (!run_own(db->writer, "BEGIN IMMEDIATE", err)) {
+    if (!run_own(db->writer, sql_begin_writing, err)) {
         pthread_mutex_unlock(&db->writing);
         return NULL;
     }
@@ -462,7 +475,7 @@ void db_done(struct db_conn *conn)
     assert(conn->open_queries == 0);
     /* Some failures (disk full, I/O) have rolled back already. */
     if (!sqlite3_get_autocommit(conn->sqlite))
-        run_own(conn, "ROLLBACK", &ignored);
+        run_own(conn, sql_rollback, &ignored);
     if (conn->is_writer)
         pthread_mutex_unlock(&conn->db->writing);
     else
@@ -473,7 +486,7 @@ bool db_commit(struct db_conn *conn, struct error *err)
 {
     assert(conn->open_queries == 0);
     bool good = !sqlite3_get_autocommit(conn->sqlite)
-                    ? run_own(conn, "COMMIT", err)
+                    ? run_own(conn, sql_commit, err)
                     : error_set(err, ERROR_SYSTEM, "database: rolled back before the commit");
     db_done(conn);
     return good;
@@ -503,10 +516,7 @@ void db_checkpoint(struct db *db)
 
 static bool migration_version(struct db_conn *conn, int *number, struct error *err)
 {
-    if (!run_own(conn,
-                 "CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL,"
-                 " applied_at INTEGER NOT NULL) STRICT",
-                 err))
+    if (!run_own(conn, sql_note_migrations, err))
         return false;
     struct db_query *query = db_query(conn, "SELECT coalesce(max(number), 0) FROM migration");
     *number = db_step(query) ? (int)db_integer(query, 0) : 0;
@@ -553,9 +563,7 @@ static bool migration_apply(struct db *db, const struct db_migration *migration,
 static bool tables_are_strict(struct db_conn *conn, struct error *err)
 {
     conn->is_own = true;
-    struct db_query *query =
-        db_query(conn, "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
-                       " AND strict = 0 AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'");
+    struct db_query *query = db_query(conn, sql_loose_tables);
     bool found = db_step(query);
     if (found)
         error_set(err, ERROR_SYSTEM, "database: the table %s is not STRICT", db_text(query, 0));
