@@ -84,10 +84,11 @@ ARCHIVES_AGENT := $(OUT)/agent.a $(OUT)/agent-repo.a $(OUT)/agent-base.a
 
 EXAMPLES := $(patsubst agent/example/%.c,$(OUT)/example/%,$(call with_main,agent/example/*.c))
 IMAGES := $(patsubst diagnostics/images/%/diagnostic.json,%,$(wildcard diagnostics/images/*/diagnostic.json))
+FLOW_PROGRAMS := $(patsubst %/,$(OUT)/%,$(sort $(dir $(wildcard test/flow/*/*.c))))
 UNITS := $(patsubst %.c,$(OUT)/%,$(wildcard test/*/*_test.c))
 PROGRAMS := $(if $(wildcard console/main.c),$(OUT)/locum) $(if $(wildcard agent/main.c),$(OUT)/locum-agent)
 
-.PHONY: all help setup programs units unit flow www www-test test lint warnings format run install clean
+.PHONY: all help setup programs units flow-programs unit flow www www-test test lint warnings format run install clean
 all:
 	@test/tools/packages --check run
 	@$(MAKE) programs www
@@ -100,6 +101,7 @@ setup:
 
 programs: $(PROGRAMS) $(EXAMPLES) $(IMAGES:%=$(OUT)/images/%/diagnostic.json)
 units: $(UNITS)
+flow-programs: $(FLOW_PROGRAMS)
 
 # --- objects, archives, programs --------------------------------------------------------------------------------------
 $(OBJ)/%.o: %.c
@@ -189,6 +191,14 @@ endef
 $(foreach folder,base repo diagnostics console agent,$(if $(wildcard test/$(folder)/*_test.c),\
     $(eval $(call unit_rules,$(folder)))))
 
+# Programs that flow tests bring along: test/flow/<name>/*.c, linked with the base.
+define flow_rules
+$(1): $(call objects,$(wildcard $(1:$(OUT)/%=%)/*.c)) $(ARCHIVES_BASE)
+	@mkdir -p $$(@D)
+	$$(call SAY,link)$$(LINK) -o $$@ $$^ $(TEST_LIBS_base) -lm
+endef
+$(foreach program,$(FLOW_PROGRAMS),$(eval $(call flow_rules,$(program))))
+
 # --- pages --------------------------------------------------------------------------------------------------------------
 # Built once, the sanitizer builds share them. npm runs only when a lock file changed since it ran last.
 www: build/www.done
@@ -211,15 +221,15 @@ ONLY ?=
 RUN_TESTS = LOCUM_BUILD='$(abspath $(OUT))' ONLY='$(ONLY)' test/tools/run-tests
 
 test: setup
-	@$(MAKE) programs units www
+	@$(MAKE) programs units flow-programs www
 	@test/tools/npm-packages test
 	@$(RUN_TESTS) tools unit flow www
 unit: units
 	@$(RUN_TESTS) unit
-flow: programs www
+flow: programs flow-programs www
 	@test/tools/npm-packages test
 	@$(RUN_TESTS) flow
-www-test: programs www
+www-test: programs flow-programs www
 	@test/tools/npm-packages test
 	@$(RUN_TESTS) www
 
@@ -228,7 +238,7 @@ lint:
 	@test/tools/lint
 	@$(MAKE) warnings
 warnings: $(call objects,$(BASE) $(REPO) $(DIAGNOSTICS) $(CONSOLE) $(AGENT) $(EXAMPLE) \
-    $(wildcard console/main.c agent/main.c test/*/*.c))
+    $(wildcard console/main.c agent/main.c test/*/*.c test/flow/*/*.c))
 format:
 	clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
 
