@@ -1,0 +1,14 @@
+/* What the device tells about itself: short strings, told at the first check-in and when asked. */
+#ifndef AGENT_FACTS_H
+#define AGENT_FACTS_H
+
+#include "base/json.h"
+
+#define AGENT_VERSION "0.1.0"
+
+/* Writes the object under `key`. `limits` and `diagnostics` are the keeper's words; NULL: not known yet. */
+void facts_write(struct json_writer *writer, const char *key, const char *limits, const char *diagnostics);
+/* The kernel's id of this boot, without a newline; "0" when there is none. */
+const char *boot_id(void);
+
+#endif
