@@ -16,14 +16,15 @@ enum { LINE = 1024 };
 static bool line_ask(struct cli *cli, const char *question, bool hidden, const char **answer)
 {
     if (!isatty(STDIN_FILENO))
-        return error_set(&cli->err, ERROR_INPUT, "standard input is no terminal: use --name and --password-file");
+        return error_set(&cli->err, ERROR_INPUT,
+                         "standard input is no terminal: use --name and --password-file");
     struct termios before, quiet;
     char line[LINE];
     fputs(question, stderr);
     bool switched = hidden && tcgetattr(STDIN_FILENO, &before) == 0;
     if (switched) {
         quiet = before;
-        quiet.c_lflag &= ~(tcflag_t) ECHO;
+        quiet.c_lflag &= ~(tcflag_t)ECHO;
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
     }
     bool read = fgets(line, sizeof line, stdin) != NULL;
@@ -63,7 +64,7 @@ static const char *token_get(struct cli *cli, const char *name, const char *pass
     char host[64] = "";
     gethostname(host, sizeof host - 1);
     json_write_string(&writer, "token",
-                      arena_printf(&cli->arena, "cli-%.40s-%lld", host, (long long) clock_now()));
+                      arena_printf(&cli->arena, "cli-%.40s-%lld", host, (long long)clock_now()));
     json_write_end(&writer, '}');
     const struct json *answer = cli_json(cli, "POST", "/login", &body);
     const char *token = json_string(answer, "token");
@@ -75,7 +76,8 @@ static const char *token_get(struct cli *cli, const char *name, const char *pass
 int cli_login(struct cli *cli)
 {
     const char *name = cli_value(cli, "name"), *password;
-    if ((!name && !line_ask(cli, "Name: ", false, &name)) || !password_read(cli, &password) || !cli_connect(cli))
+    if ((!name && !line_ask(cli, "Name: ", false, &name)) || !password_read(cli, &password) ||
+        !cli_connect(cli))
         return cli_fail(cli);
     cli->token = NULL;
     const char *token = token_get(cli, name, password);
