@@ -1,4 +1,5 @@
-/* Memory that is freed all at once: a request's, a run's. Out of memory ends the program; sizes are limited at the door. */
+/* Memory that is freed all at once: a request's, a run's. Out of memory ends the program; sizes are limited
+ * at the door. */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 

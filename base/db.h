@@ -1,6 +1,7 @@
-/* The database: SQLite with exactly one writing connection, behind a mutex, that also checkpoints, and read-only ones.
- * See traps.md: two writing connections can corrupt WAL in 3.40. Statements are prepared once per connection and
- * cached by their address, so `sql` must be a string literal. Parameters are named (:name). */
+/* The database: SQLite with exactly one writing connection, behind a mutex, that also checkpoints, and
+ * read-only ones. See traps.md: two writing connections can corrupt WAL in 3.40. Statements are prepared once
+ * per connection and cached by their address, so `sql` must be a string literal. Parameters are named
+ * (:name). */
 #ifndef BASE_DB_H
 #define BASE_DB_H
 
@@ -20,8 +21,9 @@ struct db_migration {
     const char *name; /* the file's name */
     const char *sql;
 };
-/* Opens (makes) the file and applies missing migrations (the table ends with a row without sql), each in one transaction with
- * the number noted in the table `migration`. Every table must be STRICT. A database that is newer than the table is refused. The caller holds the instance lock. */
+/* Opens (makes) the file and applies missing migrations (the table ends with a row without sql), each in one
+ * transaction with the number noted in the table `migration`. Every table must be STRICT. A database that is
+ * newer than the table is refused. The caller holds the instance lock. */
 struct db *db_open(const char *path, const struct db_migration *migrations, struct error *err);
 void db_close(struct db *db);
 
@@ -29,7 +31,8 @@ void db_close(struct db *db);
 struct db_conn *db_read(struct db *db, struct error *err);
 /* Writing: waits for the one writer and begins an immediate transaction. */
 struct db_conn *db_write(struct db *db, struct error *err);
-/* Ends it: commit with synchronous=FULL (durable on return), or rollback. The connection goes back either way. */
+/* Ends it: commit with synchronous=FULL (durable on return), or rollback. The connection goes back either
+ * way. */
 bool db_commit(struct db_conn *conn, struct error *err);
 void db_done(struct db_conn *conn); /* rolls back a writer; gives back a reader; NULL is fine */
 /* Moves the WAL into the file between commits; call it from the scheduler's thread. */
@@ -44,16 +47,18 @@ void db_bind_null(struct db_query *query, const char *name);
 void db_bind_blob(struct db_query *query, const char *name, const void *bytes, size_t size); /* copied */
 /* true: a row is there. false: no more rows, or failure (db_end tells which). */
 bool db_step(struct db_query *query);
-/* Ends the statement. true when nothing failed. A violated unique or foreign key is a CONFLICT. Always call it. */
+/* Ends the statement. true when nothing failed. A violated unique or foreign key is a CONFLICT. Always call
+ * it. */
 bool db_end(struct db_query *query, struct error *err);
 /* step + end for statements without rows; `changes` (may be NULL) is the number of rows changed. */
 bool db_run(struct db_query *query, int64_t *changes, struct error *err);
 
-/* Columns of the present row, by position. Text and blob are valid until the next step or end; copy into the arena. */
+/* Columns of the present row, by position. Text and blob are valid until the next step or end; copy into the
+ * arena. */
 int64_t db_integer(struct db_query *query, int column);
 double db_real(struct db_query *query, int column);
-const char *db_text(struct db_query *query, int column);                              /* NULL for NULL */
-char *db_text_copy(struct db_query *query, int column, struct arena *arena);          /* NULL for NULL */
+const char *db_text(struct db_query *query, int column);                     /* NULL for NULL */
+char *db_text_copy(struct db_query *query, int column, struct arena *arena); /* NULL for NULL */
 const void *db_blob(struct db_query *query, int column, size_t *size);
 bool db_is_null(struct db_query *query, int column);
 int64_t db_last_id(struct db_conn *conn);

@@ -1,5 +1,5 @@
-/* SHA-256, scrypt passwords, random bytes, comparison in constant time. OpenSSL stays in here and in signature.c,
- * certificate.c. */
+/* SHA-256, scrypt passwords, random bytes, comparison in constant time. OpenSSL stays in here and in
+ * signature.c, certificate.c. */
 #ifndef BASE_DIGEST_H
 #define BASE_DIGEST_H
 
@@ -24,7 +24,7 @@ void sha256_hex(const void *bytes, size_t size, char hex[SHA256_HEX]);
 bool sha256_file(int fd, char hex[SHA256_HEX], int64_t *size, struct error *err);
 bool sha256_is_hex(const char *text); /* exactly 64 lower-case hex digits */
 
-void random_bytes(void *bytes, size_t size); /* ends the program when the kernel has none */
+void random_bytes(void *bytes, size_t size);                  /* ends the program when the kernel has none */
 bool secret_equal(const void *a, const void *b, size_t size); /* constant time */
 
 #define PASSWORD_HASH_SIZE 160

@@ -1,7 +1,8 @@
 /* Why something failed: one kind for the caller, one line for the person who reads it.
  *
- * A function that can fail returns bool and takes `struct error *err` last. On false it has set `err`; on true it
- * left it alone. `err` is never NULL. The first failure stays: context is put in front on the way up. */
+ * A function that can fail returns bool and takes `struct error *err` last. On false it has set `err`; on
+ * true it left it alone. `err` is never NULL. The first failure stays: context is put in front on the way up.
+ */
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
 
@@ -27,8 +28,8 @@ struct error {
 bool error_set(struct error *err, enum error_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Sets `err` from errno: "<text>: <strerror>". ENOENT becomes MISSING, EEXIST CONFLICT, ENOSPC, EDQUOT and EFBIG LIMIT,
- * ELOOP and EXDEV (openat2's refusals) INPUT, all else SYSTEM. Returns false. */
+/* Sets `err` from errno: "<text>: <strerror>". ENOENT becomes MISSING, EEXIST CONFLICT, ENOSPC, EDQUOT and
+ * EFBIG LIMIT, ELOOP and EXDEV (openat2's refusals) INPUT, all else SYSTEM. Returns false. */
 bool error_errno(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Puts "<text>: " in front of what `err` says already. Returns false. */

@@ -1,4 +1,5 @@
-/* A settings file of `name = value` lines, read by a table: one row with name, type, default, help. '#' begins a comment line. */
+/* A settings file of `name = value` lines, read by a table: one row with name, type, default, help. '#'
+ * begins a comment line. */
 #ifndef BASE_SETTINGS_H
 #define BASE_SETTINGS_H
 
@@ -10,10 +11,11 @@
 #include <stdint.h>
 
 enum setting_type {
-    SETTING_TEXT,     /* const char * */
-    SETTING_INTEGER,  /* int64_t, within min..max */
-    SETTING_BOOLEAN,  /* bool: yes | no */
-    SETTING_ARGV,     /* char **, NULL-terminated; words split at spaces, double quotes group, no shell, no escapes */
+    SETTING_TEXT,    /* const char * */
+    SETTING_INTEGER, /* int64_t, within min..max */
+    SETTING_BOOLEAN, /* bool: yes | no */
+    SETTING_ARGV,    /* char **, NULL-terminated; words split at spaces, double quotes group, no shell, no
+                        escapes */
 };
 struct setting {
     const char *name;
@@ -24,10 +26,12 @@ struct setting {
     const char *help;
 };
 
-/* Fills `into` with the defaults of `table` (ends with a row whose name is NULL). Strings live in the arena. */
+/* Fills `into` with the defaults of `table` (ends with a row whose name is NULL). Strings live in the arena.
+ */
 bool settings_defaults(struct arena *arena, const struct setting *table, void *into, struct error *err);
 /* Reads `text` over what is there. An unknown or repeated name or a bad value names line and setting. */
-bool settings_read(struct arena *arena, const struct setting *table, const char *text, void *into, struct error *err);
+bool settings_read(struct arena *arena, const struct setting *table, const char *text, void *into,
+                   struct error *err);
 /* Splits a command into words as SETTING_ARGV does. NULL and `err` on an unclosed quote. */
 char **argv_split(struct arena *arena, const char *command, struct error *err);
 

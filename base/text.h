@@ -1,4 +1,5 @@
-/* A growing byte buffer that remembers its first failure, and small things about text: hex, base64url, UTF-8. */
+/* A growing byte buffer that remembers its first failure, and small things about text: hex, base64url, UTF-8.
+ */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 
@@ -7,8 +8,8 @@
 #include <stdint.h>
 
 struct text {
-    char *bytes;  /* NUL-terminated when not NULL; owned */
-    size_t size;  /* without the NUL */
+    char *bytes; /* NUL-terminated when not NULL; owned */
+    size_t size; /* without the NUL */
     size_t room;
     size_t limit; /* most bytes; going over sets `failed` and drops what does not fit */
     bool failed;
@@ -39,7 +40,7 @@ long base64url_decode(void *bytes, size_t room, const char *text);
 /* Well-formed UTF-8 (RFC 3629: no overlong forms, surrogates or above U+10FFFF). */
 bool utf8_is_valid(const void *bytes, size_t size);
 
-bool string_is(const char *a, const char *b);         /* equal; NULL equals nothing */
+bool string_is(const char *a, const char *b); /* equal; NULL equals nothing */
 bool string_starts(const char *text, const char *prefix);
 /* Decimal integer, whole string, no sign but '-', no leading zeros; false when out of [min, max]. */
 bool int64_parse(const char *text, int64_t min, int64_t max, int64_t *value);
