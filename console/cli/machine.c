@@ -93,7 +93,5 @@ int cli_repo_care(struct cli *cli)
     bool good = machine_call(cli, &request, &lines);
     if (cli->json || cli->ndjson)
         cli_print_json(lines.list);
-    if (good)
-        return EXIT_DONE;
-    return cli_fail(cli) == EXIT_USAGE ? EXIT_USAGE : EXIT_FAILED;
+    return good ? EXIT_DONE : cli_fail(cli);
 }
