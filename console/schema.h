@@ -1,4 +1,5 @@
-/* The database's schema: console/schema/NNN-noun.sql as migrations, made by console/schema/generate at build time. */
+/* The database's schema: console/schema/NNN-noun.sql as migrations, made by console/schema/generate at build
+ * time. */
 #ifndef CONSOLE_SCHEMA_H
 #define CONSOLE_SCHEMA_H
 
