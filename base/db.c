@@ -362,11 +362,11 @@ static bool conn_set_up(struct db_conn *conn, struct error *err)
 {
     static const char *const always =
         "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;"
-        "PRAGMA cache_size = -8192;";
+        "PRAGMA cache_size = -2048;";
     /* Only db_checkpoint moves the WAL: within commits it cost 100 ms, and two connections at it can corrupt
      * (traps.md). */
-    static const char *const writing =
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
+    static const char *const writing = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA "
+                                       "wal_autocheckpoint = 0; PRAGMA cache_size = -16384;";
     char limit[64];
 
     sqlite3_extended_result_codes(conn->sqlite, 1);

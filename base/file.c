@@ -266,23 +266,20 @@ bool file_link(int from_dirfd, const char *from, int to_dirfd, const char *to, s
     return true;
 }
 
-/* Opens the folder that holds `path` and points `name` at the last part. */
-static int parent_open(int dirfd, const char *path, const char **name, struct error *err)
+int parent_open_beneath(int dirfd, const char *path, const char **name, struct error *err)
 {
     const char *slash = strrchr(path, '/');
+    size_t size = slash ? (size_t)(slash - path) : 1;
     char folder[4096];
 
     *name = slash ? slash + 1 : path;
-    if (!**name || string_is(*name, ".") || string_is(*name, "..") ||
-        (slash && (size_t)(slash - path) >= sizeof(folder))) {
-        error_set(err, ERROR_INPUT, "\"%.80s\" is no name for a file", path);
+    if (!**name || string_is(*name, ".") || string_is(*name, "..") || slash == path ||
+        size >= sizeof(folder)) {
+        error_set(err, ERROR_INPUT, "\"%.80s\" is no path of a file", path);
         return -1;
     }
-    snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-    if (!*folder) {
-        error_set(err, ERROR_INPUT, "\"%.80s\" leaves its folder", path);
-        return -1;
-    }
+    memcpy(folder, slash ? path : ".", size);
+    folder[size] = '\0';
     return folder_open_beneath(dirfd, folder, err);
 }
 
@@ -313,7 +310,7 @@ static bool write_file(int dirfd, const char *path, const void *bytes, size_t si
     uint8_t random[12];
     const char *name;
 
-    FD(parent) = parent_open(dirfd, path, &name, err);
+    FD(parent) = parent_open_beneath(dirfd, path, &name, err);
     if (parent < 0)
         return false;
     random_bytes(random, sizeof(random));

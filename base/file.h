@@ -23,6 +23,9 @@ int file_open_beneath(int dirfd, const char *path, int flags, mode_t mode, struc
 /* Opens a folder by any path of ours (not from outside), O_DIRECTORY. */
 int folder_open(const char *path, struct error *err);
 int folder_open_beneath(int dirfd, const char *path, struct error *err);
+/* Opens the folder that holds the last part of `path`, and points `name` at that part: a name, not "." or
+ * "..". */
+int parent_open_beneath(int dirfd, const char *path, const char **name, struct error *err);
 /* Makes all missing folders of `path` below `dirfd` with `mode`, durable. Existing ones are fine. */
 bool folder_make(int dirfd, const char *path, mode_t mode, struct error *err);
 bool folder_sync(int dirfd, struct error *err);

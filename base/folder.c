@@ -146,27 +146,12 @@ static bool empty_tree(int top, struct error *err)
     return true;
 }
 
-static int remove_parent(int dirfd, const char *path, const char **name, struct error *err)
-{
-    const char *slash = strrchr(path, '/');
-    char folder[WALK_PATH];
-
-    *name = slash ? slash + 1 : path;
-    if (!**name || string_is(*name, ".") || string_is(*name, "..") || slash == path ||
-        (slash && (size_t)(slash - path) >= sizeof(folder))) {
-        error_set(err, ERROR_INPUT, "\"%.80s\" cannot be removed", path);
-        return -1;
-    }
-    snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-    return folder_open_beneath(dirfd, folder, err);
-}
-
 bool tree_remove(int dirfd, const char *path, struct error *err)
 {
     struct error opening = {0};
     const char *name;
 
-    FD(parent) = remove_parent(dirfd, path, &name, &opening);
+    FD(parent) = parent_open_beneath(dirfd, path, &name, &opening);
     if (parent < 0 && opening.kind == ERROR_MISSING)
         return true;
     if (parent < 0) {

@@ -31,7 +31,9 @@ struct http_request {
     int64_t body_offset, body_length;
     int64_t range_from;  /* > 0: Range: bytes=N- */
     size_t answer_limit; /* most bytes kept in memory; 0: 4 MiB. LIMIT when more come */
-    /* When set, a 2xx body goes here instead of memory; false stops the transfer with the error it set. */
+    /* When set, a 2xx body goes here instead of memory; false stops the transfer with the error it set. The
+     * answer's status and headers are filled in by then: a server may answer a range with 200 and the whole.
+     */
     bool (*write)(void *context, const void *bytes, size_t size, struct error *err);
     void (*progress)(void *context, int64_t bytes_sent); /* of body_fd uploads; may be NULL */
     void *context;
