@@ -14,6 +14,9 @@ struct scheduler_row {
     scheduler_step *step;  /* a failure is logged and the step tried again after its period */
 };
 
+/* All steps of the console: steps.c. Ends with a row whose step is NULL. */
+extern const struct scheduler_row steps[];
+
 /* Starts the thread. `table` ends with a row whose step is NULL and stays the caller's. */
 struct scheduler *scheduler_start(struct console *console, const struct scheduler_row *table, struct error *err);
 /* Waits for the running step and ends the thread. NULL is fine. */

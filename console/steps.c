@@ -1,0 +1,33 @@
+/* What the scheduler does again and again: one row a step. */
+#include "console/fleet.h"
+#include "console/people.h"
+#include "console/scheduler.h"
+#include "repo/repo.h"
+
+static bool metadata_step(struct console *console, struct error *err)
+{
+    return repo_keep_fresh(console->repo, err);
+}
+
+static bool checkpoint_step(struct console *console, struct error *err)
+{
+    (void)err;
+    db_checkpoint(console->db);
+    return true;
+}
+
+static bool people_step(struct console *console, struct error *err)
+{
+    (void)err;
+    people_sweep(console);
+    return true;
+}
+
+const struct scheduler_row steps[] = {
+    {"fleet_watch", 1000, fleet_watch},
+    {"fleet_flush", 3000, fleet_flush},
+    {"checkpoint", 5000, checkpoint_step},
+    {"metadata", 30000, metadata_step},
+    {"people", 600000, people_step},
+    {0},
+};
