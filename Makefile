@@ -51,6 +51,8 @@ HARDENING := $(if $(SANITIZE),-fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fn
 # gcc 12 sees uninitialised and overflowing memory that is not there once sanitizers have rewritten the code.
 HARDENING += $(if $(SANITIZE),-Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-format-truncation)
 SAY = $(if $(V),,@printf '  %-8s %s\n' $(1) '$@';)
+# What the targets for people build with: every core, unless they were called with a -j of their own.
+CORES = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 COMPILE = $(CC) -std=c11 -D_GNU_SOURCE -I. -I$(OUT)/gen $(CFLAGS) -fPIE -pthread $(WARNINGS) $(HARDENING) -MMD -MP
 LINK = $(CC) $(CFLAGS) -pie -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 
@@ -91,7 +93,7 @@ PROGRAMS := $(if $(wildcard console/main.c),$(OUT)/locum) $(if $(wildcard agent/
 .PHONY: all help setup programs units flow-programs unit flow www www-test test lint warnings format run install clean
 all:
 	@test/tools/packages --check run
-	@$(MAKE) programs www
+	@$(MAKE) $(CORES) programs www
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -165,7 +167,7 @@ endef
 $(foreach image,$(IMAGES),$(eval $(call image_rules,$(image))))
 
 # --- unit programs: test/<folder>/<module>_test.c, linked with its folder and all below --------------------------------
-# Other *.c of a test folder belong to each of its programs. A comment line "/* link: -Wl,--wrap=fsync */" adds to the link.
+# Other *.c of a test folder belong to each of its programs, those of test/base to all. A comment line "/* link: -Wl,--wrap=fsync */" adds to the link.
 TEST_base := $(ARCHIVES_BASE)
 TEST_repo := $(ARCHIVES_REPO)
 TEST_diagnostics := $(ARCHIVES_DIAGNOSTICS)
@@ -183,7 +185,7 @@ TEST_EXTRA_console := $(TLS)
 extra_link = $$(sed -n 's@^/\* link: \(.*\) \*/$$@\1@p' $(1))
 define unit_rules
 $(filter $(OUT)/test/$(1)/%,$(UNITS)): $(OUT)/test/$(1)/%: $(OBJ)/test/$(1)/%.o \
-    $(call objects,$(filter-out %_test.c,$(wildcard test/$(1)/*.c))) $(TEST_EXTRA_$(1)) $(TEST_$(1))
+    $(call objects,$(filter-out %_test.c,$(sort $(wildcard test/base/*.c test/$(1)/*.c)))) $(TEST_EXTRA_$(1)) $(TEST_$(1))
 	@mkdir -p $$(@D)
 	$$(call SAY,link)$$(LINK) -o $$@ $$(filter %.o,$$^) $(TEST_$(1)) $$(call extra_link,test/$(1)/$$*.c) \
 	    $$(TEST_LIBS_$(1)) -lcmocka -lm -Wl,-rpath,'$$$$ORIGIN/../../lib'
@@ -221,7 +223,7 @@ ONLY ?=
 RUN_TESTS = LOCUM_BUILD='$(abspath $(OUT))' ONLY='$(ONLY)' test/tools/run-tests
 
 test: setup
-	@$(MAKE) programs units flow-programs www
+	@$(MAKE) $(CORES) programs units flow-programs www
 	@test/tools/npm-packages test
 	@$(RUN_TESTS) tools unit flow www
 unit: units
@@ -236,7 +238,7 @@ www-test: programs flow-programs www
 lint:
 	@test/tools/packages --check lint
 	@test/tools/lint
-	@$(MAKE) warnings
+	@$(MAKE) $(CORES) warnings
 warnings: $(call objects,$(BASE) $(REPO) $(DIAGNOSTICS) $(CONSOLE) $(AGENT) $(EXAMPLE) \
     $(wildcard console/main.c agent/main.c test/*/*.c test/flow/*/*.c))
 format:
@@ -245,7 +247,7 @@ format:
 # --- run, install, clean ------------------------------------------------------------------------------------------------
 run:
 	@test/tools/packages run
-	@$(MAKE) programs www
+	@$(MAKE) $(CORES) programs www
 	@exec agent/example/run-demo
 
 UNITS_SYSTEMD := console/locum.service agent/locum-agent.service agent/locum-agent-keep.service
