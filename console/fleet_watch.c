@@ -9,6 +9,7 @@
 #define LOOK_MOST 500 /* devices up to which an operator's look makes all of them come every 2 s */
 #define LOOK_S 2
 #define WORK_S 1
+#define WORK_AHEAD_S 30 /* a device with work comes often from so long before it */
 
 int fleet_idle_interval(int64_t devices)
 {
@@ -19,7 +20,9 @@ int fleet_idle_interval(int64_t devices)
 
 int fleet_poll_interval(struct fleet *fleet, const struct device *device, int watchers)
 {
-    if (device->work_due || device->wish_stale || device->image.run_id[0])
+    bool due = device->work_from && device->work_from <= clock_now() + WORK_AHEAD_S;
+
+    if (due || device->image.run_id[0])
         return WORK_S;
     if (watchers > 0 && fleet->active <= LOOK_MOST)
         return LOOK_S;

@@ -1,0 +1,231 @@
+#include "console/orders.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "console/delivery/release.h"
+#include "console/devices.h"
+#include "console/fleet_parts.h"
+#include "diagnostics/assignment.h"
+#include "repo/metadata.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STEP_MOST 1000
+
+/* One maker at a time: a check-in and the scheduler must not both count a seq up. Taken before the database's writer. */
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
+/* What is known about a device while its order is thought over. */
+struct draft {
+    int64_t device_id;
+    char product[NAME_SIZE], hardware[NAME_SIZE], key_id[SHA256_HEX];
+    int64_t seq, seen, expires_at; /* of the order that it has */
+    char before[SHA256_HEX];
+    struct order order;
+    struct device_work work;
+    char wish[SHA256_HEX];
+    bool changed;
+    char *document;
+};
+
+bool order_is_stale(const struct device *device, int64_t now)
+{
+    if (device->admission != ADMISSION_ACCEPTED || device->clone_suspected)
+        return false;
+    return device->wish_stale || device->order_expires_at < now + ORDER_RENEW_S;
+}
+
+/* Clears the mark first: what changes from here on sets it again. */
+static bool draft_take(struct fleet *fleet, int64_t device_id, struct draft *draft)
+{
+    fleet_lock(fleet);
+    struct device *device = fleet_by_id(fleet, device_id);
+    bool stale = device && order_is_stale(device, clock_now());
+    if (stale) {
+        device->wish_stale = false;
+        *draft = (struct draft){.device_id = device_id,
+                                .seq = device->order_seq,
+                                .seen = device->order_seen,
+                                .expires_at = device->order_expires_at};
+        strcpy(draft->product, device->product);
+        strcpy(draft->hardware, device->hardware);
+        strcpy(draft->key_id, device->key.id);
+        strcpy(draft->before, device->order_wish);
+    }
+    fleet_unlock(fleet);
+    return stale;
+}
+
+/* --- the wish ----------------------------------------------------------------------------------------------------- */
+
+/* Everything that an order says but its number and times, as bytes to compare. */
+static void wish_digest(struct draft *draft)
+{
+    TEXT(out);
+    struct json_writer writer;
+    const struct order *order = &draft->order;
+
+    json_write_init(&writer, &out);
+    json_write_array(&writer, NULL);
+    for (size_t i = 0; i < order->set_count; i++) {
+        json_write_string(&writer, NULL, order->set[i].asset);
+        json_write_string(&writer, NULL, order->set[i].version);
+    }
+    json_write_end(&writer, ']');
+    for (size_t i = 0; i < order->run_count; i++)
+        text_printf(&out, "\n%s %lld %lld", order->runs[i].id, (long long)order->runs[i].start_after,
+                    (long long)order->runs[i].start_before);
+    sha256_hex(text_string(&out), out.size, draft->wish);
+}
+
+static bool draft_think(struct console *console, struct db_conn *conn, struct arena *arena, struct draft *draft,
+                        int64_t now, struct error *err)
+{
+    struct order *order = &draft->order;
+
+    strcpy(order->device, draft->key_id);
+    strcpy(order->product, draft->product);
+    if ((!order->set &&
+         !release_list(conn, arena, draft->product, draft->hardware, &order->set, &order->set_count, err)) ||
+        !assignment_orders(conn, arena, draft->device_id, &order->runs, &order->run_count, &draft->work, err))
+        return false;
+    wish_digest(draft);
+    /* A device that holds a higher seq than ours talked to a console that we are a restored copy of. */
+    bool behind = draft->seen > draft->seq && draft->seen < now + 86400;
+    draft->changed = strcmp(draft->wish, draft->before) || draft->expires_at < now + ORDER_RENEW_S || behind;
+    if (!draft->changed)
+        return true;
+    int64_t last = behind ? draft->seen : draft->seq;
+    order->seq = last + 1 > now ? last + 1 : now;
+    order->issued = now;
+    order->expires = now + ORDER_S;
+    TEXT(document);
+    if (!repo_order_sign(console->repo, order, &document, err))
+        return false;
+    draft->document = arena_strdup(arena, text_string(&document));
+    return true;
+}
+
+static bool draft_store(struct db_conn *conn, const struct draft *draft, struct error *err)
+{
+    struct db_query *query = db_query(
+        conn, "INSERT INTO device_order (device_id, seq, expires_at, wish, document)"
+              " VALUES (:device, :seq, :expires, :wish, :document) ON CONFLICT (device_id) DO UPDATE SET"
+              " seq = excluded.seq, expires_at = excluded.expires_at, wish = excluded.wish,"
+              " document = excluded.document WHERE excluded.seq > device_order.seq");
+
+    db_bind_integer(query, ":device", draft->device_id);
+    db_bind_integer(query, ":seq", draft->order.seq);
+    db_bind_integer(query, ":expires", draft->order.expires);
+    db_bind_text(query, ":wish", draft->wish);
+    db_bind_text(query, ":document", draft->document);
+    return db_run(query, NULL, err);
+}
+
+/* Memory follows the database. */
+static void draft_apply(struct fleet *fleet, const struct draft *draft)
+{
+    fleet_lock(fleet);
+    struct device *device = fleet_by_id(fleet, draft->device_id);
+    if (draft->changed) {
+        own_string(&device->order, draft->document);
+        device->order_seq = draft->order.seq;
+        device->order_expires_at = draft->order.expires;
+        strcpy(device->order_wish, draft->wish);
+    }
+    device->work_from = draft->work.due_from;
+    device->offers = draft->work.waits;
+    device->overdue = draft->work.alarm;
+    if (!strcmp(device->image.run_id, draft->work.run_id))
+        device->image.run = draft->work.run_number;
+    fleet_unlock(fleet);
+}
+
+/* Devices of the same product and hardware have the same set: read once. */
+static void set_borrow(struct draft *draft, const struct draft *before)
+{
+    if (strcmp(draft->product, before->product) || strcmp(draft->hardware, before->hardware))
+        return;
+    draft->order.set = before->order.set;
+    draft->order.set_count = before->order.set_count;
+}
+
+/* --- making ------------------------------------------------------------------------------------------------------- */
+
+static bool think_all(struct console *console, struct arena *arena, struct draft *drafts, size_t count, bool *changed,
+                      struct error *err)
+{
+    int64_t now = clock_now();
+    DB_DONE(conn) = db_read(console->db, err);
+
+    *changed = false;
+    for (size_t i = 0; conn && i < count; i++) {
+        if (i)
+            set_borrow(&drafts[i], &drafts[i - 1]);
+        if (!draft_think(console, conn, arena, &drafts[i], now, err))
+            return false;
+        *changed |= drafts[i].changed;
+    }
+    return conn != NULL;
+}
+
+static bool store_all(struct console *console, const struct draft *drafts, size_t count, struct error *err)
+{
+    struct db_conn *conn = db_write(console->db, err);
+
+    if (!conn)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (drafts[i].changed && !draft_store(conn, &drafts[i], err)) {
+            db_done(conn);
+            return false;
+        }
+    return db_commit(conn, err);
+}
+
+static bool make_all(struct console *console, struct arena *arena, struct draft *drafts, size_t count,
+                     struct error *err)
+{
+    bool changed;
+
+    if (!think_all(console, arena, drafts, count, &changed, err) ||
+        (changed && !store_all(console, drafts, count, err))) {
+        for (size_t i = 0; i < count; i++)
+            fleet_wish_changed(console->fleet, drafts[i].device_id);
+        return error_add(err, "no new orders");
+    }
+    for (size_t i = 0; i < count; i++)
+        draft_apply(console->fleet, &drafts[i]);
+    return true;
+}
+
+bool orders_make(struct console *console, const int64_t *device_ids, size_t count, struct error *err)
+{
+    ARENA(arena);
+    struct draft *drafts = arena_array(&arena, count, sizeof *drafts);
+    size_t stale = 0;
+
+    pthread_mutex_lock(&making);
+    for (size_t i = 0; i < count; i++)
+        stale += draft_take(console->fleet, device_ids[i], &drafts[stale]);
+    bool made = !stale || make_all(console, &arena, drafts, stale, err);
+    pthread_mutex_unlock(&making);
+    return made;
+}
+
+bool orders_step(struct console *console, struct error *err)
+{
+    int64_t ids[STEP_MOST], now = clock_now();
+    size_t stale = 0, count;
+
+    fleet_lock(console->fleet);
+    struct device *const *devices = fleet_all(console->fleet, &count);
+    for (size_t i = 0; i < count && stale < STEP_MOST; i++)
+        if (order_is_stale(devices[i], now))
+            ids[stale++] = devices[i]->id;
+    fleet_unlock(console->fleet);
+    return !stale || orders_make(console, ids, stale, err);
+}
