@@ -137,6 +137,11 @@ static bool image_read(const struct json *json, struct device_image *image, stru
         return error_set(err, ERROR_INPUT, "image: \"run\" must be 32 hex digits");
     if (!name_check("image", name, err) || !version_check(version, err))
         return false;
+    /* Before the image runs and once the app is back the device is not on it. */
+    if (!string_is(image->state, "running") && !string_is(image->state, "reverting")) {
+        *image = (struct device_image){0};
+        return true;
+    }
     memcpy(image->run_id, run_id, RUN_ID_SIZE);
     strcpy(image->image, name);
     strcpy(image->version, version);

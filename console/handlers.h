@@ -15,6 +15,15 @@ handler products_list, assets_list, assets_show, assets_history, assets_differen
 handler versions_show, versions_file, versions_publish;
 handler objects_show, objects_put, objects_get;
 handler metadata_get, targets_get, authority_get;
+/* handlers_devices.c */
+handler claims_create, devices_list, devices_show, devices_timeline, devices_preview;
+handler devices_accept, devices_reject, devices_retire, devices_tag;
+/* handlers_campaigns.c, handlers_captures.c, handlers_summary.c */
+handler images_list, campaigns_list, campaigns_create, campaigns_show, campaigns_end, runs_show;
+handler captures_list, captures_show, captures_file, summary_show;
+/* handlers_device_side.c: what devices ask */
+handler device_side_enrol, device_side_nonce, device_side_session, device_side_checkin, device_side_reports;
+handler device_side_capture_begin, device_side_capture_append;
 /* pages.c, health.c */
 handler pages_get, health_show, metrics_show;
 

@@ -47,6 +47,38 @@ const struct route routes[] = {
     {"GET",    V1 "/objects/{sha256}",                                   PEOPLE, ROLE_RELEASE, 0,      false, objects_show},
     {"PUT",    V1 "/objects/{sha256}",                                   PEOPLE, ROLE_RELEASE, OBJECT, true,  objects_put},
 
+    /* devices */
+    {"POST",   V1 "/claims",                  PEOPLE, ROLE_SUPPORT, SMALL, false, claims_create},
+    {"GET",    V1 "/devices",                 PEOPLE, ROLE_VIEWER,  0,     false, devices_list},
+    {"GET",    V1 "/devices/{name}",          PEOPLE, ROLE_VIEWER,  0,     false, devices_show},
+    {"POST",   V1 "/devices/{name}/accept",   PEOPLE, ROLE_SUPPORT, SMALL, false, devices_accept},
+    {"POST",   V1 "/devices/{name}/reject",   PEOPLE, ROLE_SUPPORT, SMALL, false, devices_reject},
+    {"POST",   V1 "/devices/{name}/retire",   PEOPLE, ROLE_SUPPORT, SMALL, false, devices_retire},
+    {"PUT",    V1 "/devices/{name}/tags",     PEOPLE, ROLE_SUPPORT, SMALL, false, devices_tag},
+    {"GET",    V1 "/devices/{name}/timeline", PEOPLE, ROLE_VIEWER,  0,     false, devices_timeline},
+    {"GET",    V1 "/preview",                 PEOPLE, ROLE_VIEWER,  0,     false, devices_preview},
+
+    /* what devices ask: agent/PROTOCOL.md */
+    {"POST",   DEVICE_PATH_ENROL,             DEVICES, ROLE_ANYBODY, SMALL,              false, device_side_enrol},
+    {"POST",   DEVICE_PATH_NONCE,             DEVICES, ROLE_ANYBODY, SMALL,              false, device_side_nonce},
+    {"POST",   DEVICE_PATH_SESSION,           DEVICES, ROLE_ANYBODY, SMALL,              false, device_side_session},
+    {"POST",   DEVICE_PATH_CHECKIN,           DEVICES, ROLE_DEVICE,  CHECKIN_LIMIT,      false, device_side_checkin},
+    {"POST",   DEVICE_PATH_REPORTS,           DEVICES, ROLE_DEVICE,  REPORTS_LIMIT,      false, device_side_reports},
+    {"POST",   DEVICE_PATH_CAPTURES "{run}",     DEVICES, ROLE_DEVICE, CAPTURE_LIST_LIMIT, false, device_side_capture_begin},
+    {"PATCH",  DEVICE_PATH_CAPTURES "{run}/{n}", DEVICES, ROLE_DEVICE, CAPTURE_PIECE,      true,  device_side_capture_append},
+
+    /* diagnostic images and what they collected */
+    {"GET",    V1 "/images",                   PEOPLE, ROLE_VIEWER,  0,     false, images_list},
+    {"GET",    V1 "/campaigns",                PEOPLE, ROLE_VIEWER,  0,     false, campaigns_list},
+    {"POST",   V1 "/campaigns",                PEOPLE, ROLE_SUPPORT, LARGE, false, campaigns_create},
+    {"GET",    V1 "/campaigns/{id}",           PEOPLE, ROLE_VIEWER,  0,     false, campaigns_show},
+    {"POST",   V1 "/campaigns/{id}/end",       PEOPLE, ROLE_SUPPORT, SMALL, false, campaigns_end},
+    {"GET",    V1 "/campaigns/{id}/runs/{n}",  PEOPLE, ROLE_VIEWER,  0,     false, runs_show},
+    {"GET",    V1 "/captures",                 PEOPLE, ROLE_VIEWER,  0,     false, captures_list},
+    {"GET",    V1 "/captures/{id}",            PEOPLE, ROLE_VIEWER,  0,     false, captures_show},
+    {"GET",    V1 "/captures/{id}/files/{n}",  PEOPLE, ROLE_VIEWER,  0,     false, captures_file},
+    {"GET",    V1 "/summary",                  PEOPLE, ROLE_VIEWER,  0,     false, summary_show},
+
     /* the signed repository: what devices and independent TUF clients fetch */
     {"GET",    "/ca.pem",                     DEVICES, ROLE_ANYBODY, 0, false, authority_get},
     {"GET",    DEVICE_PATH_METADATA "root.json", DEVICES, ROLE_ANYBODY, 0, false, metadata_get},
