@@ -4,7 +4,6 @@
 #include "base/text.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,25 +20,6 @@ static bool read_text(const char *path, char *out, size_t room)
 
     out[size > 0 ? size : 0] = '\0';
     return size > 0;
-}
-
-static pthread_once_t boot_once = PTHREAD_ONCE_INIT;
-static char boot[64] = "0";
-
-static void boot_read(void)
-{
-    char text[64];
-
-    if (read_text("/proc/sys/kernel/random/boot_id", text, sizeof(text))) {
-        text[strcspn(text, "\n")] = '\0';
-        snprintf(boot, sizeof(boot), "%s", text);
-    }
-}
-
-const char *boot_id(void)
-{
-    pthread_once(&boot_once, boot_read);
-    return boot;
 }
 
 /* Only what the console takes: valid, short, printable. */

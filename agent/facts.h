@@ -8,7 +8,5 @@
 
 /* Writes the object under `key`. `limits` and `diagnostics` are the keeper's words; NULL: not known yet. */
 void facts_write(struct json_writer *writer, const char *key, const char *limits, const char *diagnostics);
-/* The kernel's id of this boot, without a newline; "0" when there is none. */
-const char *boot_id(void);
 
 #endif

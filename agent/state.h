@@ -6,21 +6,23 @@
 #define STATE_IDENTITY "identity"     /* folder, 0700 */
 #define STATE_KEY "identity/key.json" /* 0600, never leaves the device */
 #define STATE_ENROLMENT                                                                                      \
-    "identity/enrolment.json"             /* server, device, key id, product, hardware: written last */
-#define STATE_CA "identity/ca.pem"        /* the authorities that are trusted */
-#define STATE_COUNTER "identity/counter"  /* session counter, raised before each use */
-#define STATE_METADATA "metadata"         /* verified TUF metadata and the last order */
-#define STATE_ORDER "metadata/order.json" /* the last accepted order, as signed */
-#define STATE_OBJECTS "objects"           /* <sha256> 0444, <sha256>.x 0555, <sha256>.part while fetched */
-#define STATE_MANIFESTS "manifests"       /* <sha256>: manifests of versions that are kept */
-#define STATE_VERSIONS "versions"         /* <asset>/<version>/ hard links of objects */
+    "identity/enrolment.json"            /* server, device, key id, product, hardware: written last */
+#define STATE_CA "identity/ca.pem"       /* the authorities that are trusted */
+#define STATE_COUNTER "identity/counter" /* session counter, raised before each use */
+#define STATE_METADATA "metadata"        /* verified TUF metadata and the last order */
+#define STATE_WISH "wish.json"           /* the last accepted order, verified, with what the metadata say */
+#define STATE_OBJECTS "objects"          /* <sha256> 0444, <sha256>.x 0555, <sha256>.part while fetched */
+#define STATE_MANIFESTS                                                                                      \
+    "manifests" /* <sha256>: manifests of versions; <asset>@<version>: which one is installed */
+#define STATE_VERSIONS "versions" /* <asset>/<version>/ hard links of objects */
 #define STATE_SETS "sets" /* <n>/<asset> -> ../../versions/<asset>/<version>; <n>.json says what it holds */
 #define STATE_CURRENT "current"                 /* -> sets/<n> */
 #define STATE_JOURNAL "journal.json"            /* a swap under way; missing: none */
-#define STATE_FLOORS "floors.json"              /* counters, clock, generation, order seq, bad sets */
+#define STATE_FLOORS "floors.json"              /* counters, clock, generation, bad sets */
 #define STATE_OUTBOX "outbox"                   /* <number>-<id>.json: reports not yet answered */
 #define STATE_RUNS "runs"                       /* <run id>.json: the worker's word on each assignment */
-#define STATE_STATUS "status.json"              /* what `status` prints, replaced at each change */
+#define STATE_STATUS "status.json"              /* the live part of what `status` prints */
+#define STATE_CONTACT "contact"                 /* empty; its time is that of the last answered check-in */
 #define STATE_LOCK "agent.lock"                 /* held by the worker */
 #define STATE_KEEPER "keeper"                   /* folder of the keeper's own files */
 #define STATE_KEEPER_LOCK "keeper.lock"         /* held by the keeper */
