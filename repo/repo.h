@@ -1,7 +1,8 @@
 /* The asset repository of a console: objects, git, signed metadata, and the index of it in SQLite.
  *
  * Threads: everything here may be called from any thread. Publishing and releasing are serialised inside on one writer
- * thread of our own with a large stack (libgit2 needs 77 KB). Git is the truth; the tables of 002-repo.sql are an index that
+ * thread of our own with a large stack (libgit2 needs 77 KB); they wait for the database's writer, so never call one between db_write
+ * and db_commit. Git is the truth; the tables of 002-repo.sql are an index that
  * repo_reindex remakes. */
 #ifndef REPO_REPO_H
 #define REPO_REPO_H
@@ -42,7 +43,8 @@ bool object_put(struct repo *repo, const void *bytes, size_t size, char sha256[S
 /* --- publishing --------------------------------------------------------------------------------------------------- */
 struct publication {
     struct manifest manifest; /* has_limits may be false: limits are read from the file diagnostic.json for kind diagnostic */
-    bool counter_given;       /* false: the counter of the newest version before, 0 at first */
+    bool kind_open;           /* true: the kind of the asset, data at first, whatever manifest.kind says */
+    bool counter_given;       /* false: the counter of the same version, else of the newest before, 0 at first */
     bool activation_given;    /* false: the kind's default */
     const char *title, *notes; /* may be NULL; at most 200 and 16,384 bytes */
     const char *author;        /* the operator's name */
@@ -59,7 +61,9 @@ bool repo_publish(struct repo *repo, struct publication *publication, struct pub
 /* Which versions must stay listed in the signed metadata besides the last ten of each asset; called while they are rebuilt (writer thread). */
 typedef bool repo_wanted(void *context, const char *product, const char *asset, const char *version);
 void repo_set_wanted(struct repo *repo, repo_wanted *wanted, void *context);
-/* Lists/unlists by `wanted` again and signs what changed (a release of an older version, say). `reason` and `author` are the commit's. */
+/* Lists/unlists by `wanted` again and signs what changed (a release of an older version, say). `reason` and `author` are the commit's.
+ * A reason that begins "release <asset> <version>" or "release <product>/<asset> <version>" is always committed and stands in that asset's
+ * history; any other only when the list changed, and stands in that of all assets of the product. */
 bool repo_resign(struct repo *repo, const char *product, const char *author, const char *reason, struct error *err);
 /* Re-signs snapshot and timestamp when they are due; from the scheduler's thread. */
 bool repo_keep_fresh(struct repo *repo, struct error *err);
@@ -88,6 +92,7 @@ struct version_row {
     enum activation activation;
     int64_t counter, published_at, files, total;
     const char *author, *title, *notes, **hardware;
+    bool listed; /* in the signed metadata: devices may install it */
 };
 /* Versions of an asset, newest publication first. MISSING when there is no such asset. */
 bool repo_versions(struct db_conn *conn, struct arena *arena, const char *product, const char *asset,
