@@ -205,8 +205,7 @@ void assets_show(struct request *request)
     }
     json_write_array(&json, "versions");
     for (size_t i = 0; i < count; i++) {
-        put_version(&json, request, product, asset, row->kind, &versions[i],
-                    version_listed(conn, product, asset, versions[i].version));
+        put_version(&json, request, product, asset, row->kind, &versions[i]);
         json_write_end(&json, '}');
     }
     json_write_end(&json, ']');

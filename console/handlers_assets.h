@@ -7,11 +7,9 @@
 
 /* One version as API.md shapes it, open: the caller adds members and the closing '}'. */
 void put_version(struct json_writer *json, struct request *request, const char *product, const char *asset,
-                 enum asset_kind kind, const struct version_row *row, bool listed);
+                 enum asset_kind kind, const struct version_row *row);
 /* The asset's row. MISSING names it. */
 bool asset_find(struct request *request, struct db_conn *conn, const char *product, const char *asset,
                 struct asset_row **row, struct error *err);
-/* Is this version in the signed metadata: may devices install it? */
-bool version_listed(struct db_conn *conn, const char *product, const char *asset, const char *version);
 
 #endif

@@ -14,21 +14,8 @@
 #define FILES_MOST 20000
 #define COUNTER_MOST 2147483647
 
-bool version_listed(struct db_conn *conn, const char *product, const char *asset, const char *version)
-{
-    struct db_query *query = db_query(conn, "SELECT listed FROM versions WHERE product = :product AND asset = :asset "
-                                            "AND version = :version");
-    struct error err;
-
-    db_bind_text(query, ":product", product);
-    db_bind_text(query, ":asset", asset);
-    db_bind_text(query, ":version", version);
-    bool listed = db_step(query) && db_integer(query, 0) != 0;
-    return db_end(query, &err) && listed;
-}
-
 void put_version(struct json_writer *json, struct request *request, const char *product, const char *asset,
-                 enum asset_kind kind, const struct version_row *row, bool listed)
+                 enum asset_kind kind, const struct version_row *row)
 {
     struct fleet *fleet = request->console->fleet;
 
@@ -50,7 +37,7 @@ void put_version(struct json_writer *json, struct request *request, const char *
     json_write_integer(json, "files", row->files);
     json_write_integer(json, "length", row->total);
     json_write_integer(json, "devices", fleet_running(fleet, product, asset, row->version));
-    json_write_boolean(json, "listed", listed);
+    json_write_boolean(json, "listed", row->listed);
 }
 
 static bool version_find(struct request *request, struct db_conn *conn, const char *product, const char *asset,
@@ -110,7 +97,7 @@ static bool write_version(struct request *request, const char *version, int alre
         !version_find(request, conn, product, asset, version, &row, err))
         return false;
     json_write_init(&json, out);
-    put_version(&json, request, product, asset, asset_row->kind, row, version_listed(conn, product, asset, version));
+    put_version(&json, request, product, asset, asset_row->kind, row);
     if (manifest && !put_manifest(&json, request, row->manifest, err))
         return false;
     if (already >= 0)
@@ -228,30 +215,18 @@ static bool read_hardware(struct request *request, const struct json *json, stru
     return true;
 }
 
-/* Kind and activation: as given, else the asset's own kind, else data. */
-static bool read_kind(struct request *request, const struct json *json, struct publication *publication,
-                      struct error *err)
+/* Kind and activation: as given, else the asset's own and the kind's default. */
+static bool read_kind(const struct json *json, struct publication *publication, struct error *err)
 {
     struct manifest *manifest = &publication->manifest;
     const char *kind = NULL, *activation = NULL;
-    struct error missing = {0};
-    struct asset_row *row = NULL;
-    DB_DONE(conn) = db_read(request->console->db, err);
 
-    if (!conn || (json_get(json, "kind") && !json_need_string(json, "kind", &kind, err)) ||
+    if ((json_get(json, "kind") && !json_need_string(json, "kind", &kind, err)) ||
         (json_get(json, "activation") && !json_need_string(json, "activation", &activation, err)))
         return false;
-    manifest->kind = KIND_DATA;
-    if (kind) {
-        if (!kind_from_name(kind, &manifest->kind))
-            return error_set(err, ERROR_INPUT, "\"%s\" is no kind of asset", kind);
-    } else if (asset_find(request, conn, manifest->product, manifest->asset, &row, &missing)) {
-        manifest->kind = row->kind;
-    } else if (missing.kind != ERROR_MISSING) {
-        *err = missing;
-        return false;
-    }
-    manifest->activation = kind_activation(manifest->kind);
+    publication->kind_open = !kind;
+    if (kind && !kind_from_name(kind, &manifest->kind))
+        return error_set(err, ERROR_INPUT, "\"%s\" is no kind of asset", kind);
     publication->activation_given = activation != NULL;
     if (activation && !activation_from_name(activation, &manifest->activation))
         return error_set(err, ERROR_INPUT, "\"activation\" is notify or restart");
@@ -280,7 +255,7 @@ static bool read_publication(struct request *request, struct publication *public
         (json_get(json, "notes") && !json_need_string(json, "notes", &publication->notes, err)))
         return false;
     publication->author = request->operator_name;
-    return read_kind(request, json, publication, err) && read_hardware(request, json, manifest, err) &&
+    return read_kind(json, publication, err) && read_hardware(request, json, manifest, err) &&
            read_files(request, files, manifest, err);
 }
 

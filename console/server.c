@@ -29,12 +29,14 @@ struct server *request_server(struct request *request)
 /* --- one request -------------------------------------------------------------------------------------------------- */
 static void exchange_init(struct exchange *exchange, struct mg_connection *connection)
 {
-    const struct mg_request_info *info = mg_get_request_info(connection);
+    static const struct mg_request_info unread = {.request_method = "-"};
+    const struct mg_request_info *info = mg_get_request_info(connection); /* NULL before a request could be read */
     struct port *port = mg_get_user_data(mg_get_context(connection));
     struct request *request = &exchange->request;
     uint8_t id[8];
 
     exchange->port = port;
+    info = info ? info : &unread;
     exchange->info = info;
     exchange->watched = mg_get_user_connection_data(connection);
     exchange->started_ms = clock_boot_ms();
@@ -149,7 +151,7 @@ static int begin_request(struct mg_connection *connection)
 
     exchange_init(&exchange, connection);
     exchange.port->in_flight++;
-    watch_idle(exchange.port, exchange.watched, false);
+    watch_request(exchange.port, exchange.watched, exchange.info);
     exchange_run(&exchange);
     int status = exchange.status ? exchange.status : 500;
     exchange_end(&exchange);
@@ -161,16 +163,13 @@ static void end_request(const struct mg_connection *connection, int status)
     const struct mg_request_info *info = mg_get_request_info(connection);
 
     (void)status;
-    watch_idle(info->user_data, info->conn_data, true);
+    watch_idle(info->user_data, info->conn_data);
 }
 
 /* --- connections -------------------------------------------------------------------------------------------------- */
 static int init_connection(const struct mg_connection *connection, void **data)
 {
-    const struct mg_request_info *info = mg_get_request_info(connection);
-    struct port *port = mg_get_user_data(mg_get_context(connection));
-
-    *data = watch_add(port, info);
+    *data = watch_add(mg_get_user_data(mg_get_context(connection)));
     return 0;
 }
 

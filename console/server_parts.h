@@ -82,10 +82,12 @@ void answer_and_close(struct exchange *exchange, int status, enum error_kind kin
  * down when a deadline has passed, so that the blocked thread comes back; and it ends the longest idle connections when threads run short. */
 bool watch_start(struct server *server, struct error *err);
 void watch_end(struct server *server);
-struct watched *watch_add(struct port *port, const struct mg_request_info *info);
+struct watched *watch_add(struct port *port);
 void watch_remove(struct port *port, struct watched *watched);
 void watch_deadline(struct port *port, struct watched *watched, int64_t in_ms); /* 0: none */
-void watch_idle(struct port *port, struct watched *watched, bool idle);
+/* A request begins; at the first one the socket is looked for. Then it is over and the connection waits. */
+void watch_request(struct port *port, struct watched *watched, const struct mg_request_info *info);
+void watch_idle(struct port *port, struct watched *watched);
 bool watch_peer_gone(struct port *port, struct watched *watched);
 /* Shuts down all connections that are between requests (`all`: every one). */
 void watch_shut(struct server *server, bool all);

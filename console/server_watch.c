@@ -17,7 +17,7 @@
 
 struct watched {
     struct watched *next, **link;
-    int fd;              /* civetweb's socket, -1 when it was not found */
+    int fd;              /* civetweb's socket; -1 before the first request, whose headers civetweb bounds itself */
     int64_t deadline_ms; /* of clock_boot_ms; 0: none */
     bool late;           /* the deadline passed: no more bytes are taken, an answer may still be sent */
     int64_t idle_since;  /* 0: a request is being handled */
@@ -49,13 +49,13 @@ static int find_socket(const struct mg_request_info *info)
     return -1;
 }
 
-struct watched *watch_add(struct port *port, const struct mg_request_info *info)
+struct watched *watch_add(struct port *port)
 {
     struct watched *watched = calloc(1, sizeof(*watched));
 
     if (!watched)
         abort();
-    watched->fd = find_socket(info);
+    watched->fd = -1;
     watched->idle_since = clock_boot_ms();
     pthread_mutex_lock(&port->server->lock);
     watched->next = port->connections;
@@ -90,12 +90,23 @@ void watch_deadline(struct port *port, struct watched *watched, int64_t in_ms)
     pthread_mutex_unlock(&port->server->lock);
 }
 
-void watch_idle(struct port *port, struct watched *watched, bool idle)
+void watch_request(struct port *port, struct watched *watched, const struct mg_request_info *info)
+{
+    if (!watched)
+        return;
+    int fd = watched->fd < 0 ? find_socket(info) : watched->fd; /* only this thread writes it */
+    pthread_mutex_lock(&port->server->lock);
+    watched->fd = fd;
+    watched->idle_since = 0;
+    pthread_mutex_unlock(&port->server->lock);
+}
+
+void watch_idle(struct port *port, struct watched *watched)
 {
     if (!watched)
         return;
     pthread_mutex_lock(&port->server->lock);
-    watched->idle_since = idle ? clock_boot_ms() : 0;
+    watched->idle_since = clock_boot_ms();
     pthread_mutex_unlock(&port->server->lock);
 }
 
@@ -135,7 +146,7 @@ static struct watched *longest_idle(struct port *port, int64_t now)
     struct watched *longest = NULL;
 
     for (struct watched *w = port->connections; w; w = w->next) {
-        if (w->idle_since && w->idle_since + IDLE_LEAST_MS <= now &&
+        if (w->fd >= 0 && w->idle_since && w->idle_since + IDLE_LEAST_MS <= now &&
             (!longest || w->idle_since < longest->idle_since))
             longest = w;
     }
