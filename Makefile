@@ -7,6 +7,7 @@
 #   make unit       the unit programs alone; ONLY=json runs those whose name contains json
 #   make flow       users' stories with the real console and the real agent; ONLY= as above
 #   make www-test   the pages in a real browser; ONLY= as above
+#   make fuzz       each parser of foreign bytes for FUZZ_SECONDS (60); needs clang
 #   make lint       the arrows between folders, names, formatting, warnings
 #   make format     lays out the C sources as .clang-format says
 #   make install    below DESTDIR and prefix (/usr/local): programs, pages, systemd units
@@ -90,7 +91,7 @@ FLOW_PROGRAMS := $(patsubst %/,$(OUT)/%,$(sort $(dir $(wildcard test/flow/*/*.c)
 UNITS := $(patsubst %.c,$(OUT)/%,$(wildcard test/*/*_test.c))
 PROGRAMS := $(if $(wildcard console/main.c),$(OUT)/locum) $(if $(wildcard agent/main.c),$(OUT)/locum-agent)
 
-.PHONY: all help setup programs units flow-programs unit flow www www-test test lint warnings format run install clean
+.PHONY: all help setup programs units flow-programs unit flow www www-test test fuzz lint warnings format run install clean
 all:
 	@test/tools/packages --check run
 	@$(MAKE) $(CORES) programs www
@@ -234,6 +235,19 @@ flow: programs flow-programs www
 www-test: programs flow-programs www
 	@test/tools/npm-packages test
 	@$(RUN_TESTS) www
+
+# test/fuzz/<noun>_fuzz.c begins with what is in test/fuzz/<noun>/; a finding is to be put there, where the unit tests run it.
+FUZZ := $(patsubst test/fuzz/%_fuzz.c,build/fuzz/%,$(wildcard test/fuzz/*_fuzz.c))
+FUZZ_SECONDS ?= 60
+$(FUZZ): build/fuzz/%: test/fuzz/%_fuzz.c $(BASE) $(AGENT_REPO)
+	@mkdir -p $(@D)
+	$(call SAY,fuzz)clang -std=c11 -D_GNU_SOURCE -I. -g -O1 -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(call libraries,$(LIBS_BASE))
+fuzz: $(FUZZ)
+	@for target in $(^F); do \
+	    mkdir -p build/fuzz/found/$$target test/fuzz/$$target && \
+	    build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -artifact_prefix=build/fuzz/$$target- \
+	        build/fuzz/found/$$target test/fuzz/$$target || exit 1; \
+	done
 
 lint:
 	@test/tools/packages --check lint
