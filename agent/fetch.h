@@ -1,0 +1,31 @@
+/* Getting what is lacking: manifests and objects by hash, resumed after a cut, verified before they have a
+ * name; then the version's folder. Runs on the transfer thread. Nothing is ever held in memory but a
+ * manifest. */
+#ifndef AGENT_FETCH_H
+#define AGENT_FETCH_H
+
+#include "agent/protocol.h"
+#include "agent/session.h"
+#include "agent/wish.h"
+
+struct fetch {
+    int state_fd;
+    struct http *http;
+    struct session *session;
+    const struct enrolment *enrolment;
+    const bool *cancel;        /* read atomically; true: stop soon */
+    int64_t bytes;             /* that came over the wire */
+    enum update_result result; /* after a failure */
+    bool lasting;              /* after a failure: it will not get better by trying again */
+};
+
+/* Makes the version whole: manifest, objects, folder. Verified against `wanted` (hash, length, counter, kind)
+ * and against our own product and hardware. An installed version costs nothing. */
+bool fetch_version(struct fetch *fetch, const struct wish_version *wanted, bool diagnostic,
+                   struct error *err);
+
+/* Reads the manifest that is kept under this hash; checks the hash again. */
+bool manifest_kept(struct arena *arena, int state_fd, const char *sha256, struct manifest *manifest,
+                   struct error *err);
+
+#endif
