@@ -275,10 +275,21 @@ static void files_write(struct arena *arena, struct json_writer *writer, const s
     json_write_end(writer, ']');
 }
 
+/* Before anything is written: the JSON writer would mend a path that is no UTF-8 and so name another file. */
+static bool paths_check(const struct manifest *manifest, struct error *err)
+{
+    for (size_t i = 0; i < manifest->file_count; i++)
+        if (!asset_path_check(manifest->files[i].path, strlen(manifest->files[i].path), err))
+            return error_add(err, "manifest");
+    return true;
+}
+
 bool manifest_write(struct arena *arena, const struct manifest *manifest, struct text *out, struct error *err)
 {
     TEXT(plain);
     struct json_writer writer;
+    if (!paths_check(manifest, err))
+        return false;
     json_write_init(&writer, &plain);
     json_write_object(&writer, NULL);
     json_write_string(&writer, "_type", "manifest");
