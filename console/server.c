@@ -81,7 +81,7 @@ static void tell_audit(const struct exchange *exchange)
         events_send(request->console->events, "audit", "{}");
 }
 
-/* What the peer still sends is read for a moment, so that it sees our answer instead of a reset. */
+/* What the peer still sends is read for two seconds, so that it sees our answer instead of a reset. */
 static void linger(struct exchange *exchange)
 {
     int64_t rest = exchange->request.content_length - exchange->body_read;
@@ -89,8 +89,6 @@ static void linger(struct exchange *exchange)
 
     if (rest <= 0 || exchange->expects_continue)
         return;
-    if (rest > (1 << 20))
-        rest = 1 << 20;
     bytes = arena_alloc(&exchange->arena, BODY_PIECE);
     watch_deadline(exchange->port, exchange->watched, 2000);
     while (rest > 0) {

@@ -25,7 +25,7 @@ static const struct status_text status_texts[] = {
     {408, "Request Timeout"}, {409, "Conflict"}, {411, "Length Required"}, {413, "Content Too Large"},
     {416, "Range Not Satisfiable"}, {417, "Expectation Failed"}, {422, "Unprocessable Content"},
     {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
-    {503, "Service Unavailable"}, {507, "Insufficient Storage"}, {0, "Answer"}};
+    {501, "Not Implemented"}, {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"}, {0, "Answer"}};
 
 static const char *status_text(int status)
 {

@@ -55,12 +55,28 @@ static bool is_field_value(const char *value)
     return true;
 }
 
+/* Civetweb cuts the header lines where they lie, putting NULs over the colon and the line's end, and is lenient: it takes spaces before the
+ * colon and bare line feeds, and ends the headers at a folded line, dropping what follows, Content-Length among it. What it overwrote
+ * still tells: RFC 9112, 5.1 and 5.2, wants all three refused. */
+static bool line_is_strict(const struct mg_header *header, bool last)
+{
+    const char *colon = header->name + strlen(header->name);
+    const char *end = header->value + strlen(header->value);
+
+    if (colon + 1 < header->value && colon[1] == '\0')
+        return false;
+    if (end[1] != '\0')
+        return false;
+    return !last || (end[2] == '\r' && end[3] == '\0');
+}
+
 static bool headers_are_clean(const struct mg_request_info *info)
 {
     for (int i = 0; i < info->num_headers; i++) {
         const struct mg_header *header = &info->http_headers[i];
 
-        if (!header->name || !header->value || !is_token(header->name) || !is_field_value(header->value))
+        if (!header->name || !header->value || !is_token(header->name) || !is_field_value(header->value) ||
+            !line_is_strict(header, i + 1 == info->num_headers))
             return false;
     }
     return true;
