@@ -27,6 +27,7 @@
 #define STATE_KEEPER "keeper"                   /* folder of the keeper's own files */
 #define STATE_KEEPER_LOCK "keeper.lock"         /* held by the keeper */
 #define STATE_KEEPER_SOCKET "keeper.sock"       /* worker and keeper */
+#define STATE_KEEPER_LOG "keeper.log"           /* what a keeper says that was started by a worker */
 #define STATE_APP_SOCKET "app.sock"             /* LOCUM_SOCKET */
 #define STATE_KEEPER_RUNS "keeper/runs"         /* <run id>/{run.json,result.json,output/} */
 #define STATE_KEEPER_CONSUMED "keeper/consumed" /* <run id>: it has started, never again */
