@@ -145,7 +145,8 @@ static void a_commit_touches_its_asset_and_the_metadata_only(void **state)
     struct fixture *fixture = *state;
     publish_tricky(fixture);
     assert_int_equal(
-        shell(GIT "cd %s/assets.git && test \"$(git diff --name-only main~1 main | cut -d/ -f1,2 | sort -u | "
+        shell(GIT "cd %s/assets.git && test \"$(git diff -z --name-only main~1 main | tr '\\0' '\\n' | cut "
+                  "-d/ -f1,2 | sort -u | "
                   "grep -v -e ^demo/detector -e ^metadata/ | wc -l)\" = 0 && test \"$(git log -1 "
                   "--format=%%an:%%s main)\" = 'ada:demo/detector 1.0.0' && test \"$(git cat-file -t "
                   "demo/detector/1.0.0)\" = tag",

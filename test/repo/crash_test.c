@@ -1,0 +1,198 @@
+/* Killed, or failed by the disk, before each durable call of libgit2, SQLite and our own files: nothing is
+ * lost, nothing is half. */
+#include "test/repo/fixture.h"
+
+#include "base/file.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The durable calls of every library in this program come through here: the linker lets a program's own
+ * definition win. */
+static atomic_int calls, fail_at;
+static bool by_kill;
+
+static bool fails(void)
+{
+    if (atomic_load(&fail_at) == 0 || atomic_fetch_add(&calls, 1) + 1 != atomic_load(&fail_at))
+        return false;
+    if (by_kill)
+        kill(getpid(), SIGKILL);
+    errno = EIO;
+    return true;
+}
+
+int fsync(int fd)
+{
+    return fails() ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
+    return fails() ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+int rename(const char *from, const char *to)
+{
+    return fails() ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
+{
+    return fails() ? -1 : (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
+}
+
+int link(const char *from, const char *to)
+{
+    return fails() ? -1 : (int)syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+    return fails() ? -1 : (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
+}
+
+static void arm(int n, bool kill_it)
+{
+    by_kill = kill_it;
+    atomic_store(&calls, 0);
+    atomic_store(&fail_at, n);
+}
+
+static void nothing(void *context, bool good, const char *line)
+{
+    if (!good)
+        snprintf(context, 600, "%s", line);
+}
+
+static void must_be_sound(struct fixture *fixture, int n)
+{
+    struct error err = {0};
+    char bad[600] = "";
+    if (!repo_verify(fixture->repo, nothing, bad, &err))
+        fail_msg("after call %d: %s: %s", n, err.text, bad);
+}
+
+static bool publish_new(struct fixture *fixture, struct published *published, struct error *err)
+{
+    static char big[100000];
+    memset(big, 'm', sizeof big);
+    struct content files[] = {{"model.bin", big, sizeof big, 0}, {"labels.txt", "cat\ndog\n", 8, 0}};
+    return publish_files(fixture, "detector", "1.0.0", files, 2, published, err);
+}
+
+static bool is_visible(struct fixture *fixture)
+{
+    ARENA(arena);
+    struct error err = {0};
+    struct version_row *rows;
+    size_t count;
+    DB_DONE(conn) = db_read(fixture->db, &err);
+    return repo_versions(conn, &arena, "demo", "detector", &rows, &count, &err);
+}
+
+/* In a child: opens the folder, and is killed at the n-th call of the publication. True when it was. */
+static bool killed_at(struct fixture *fixture, int n, bool while_opening)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct published published;
+        struct error err = {0};
+        if (while_opening)
+            arm(n, true);
+        if (!fixture_try_open(fixture, &err))
+            _exit(2);
+        if (!while_opening)
+            arm(n, true);
+        _exit(publish_new(fixture, &published, &err) ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+        fail_msg("the child ended with %d at call %d", WEXITSTATUS(status), n);
+    return WIFSIGNALED(status);
+}
+
+static void survive_kills(bool while_opening)
+{
+    bool killed = true;
+    int hidden = 0, seen = 0;
+    for (int n = 1; killed; n++) {
+        struct fixture *fixture = fixture_new();
+        struct error err = {0};
+        struct published published;
+        fixture_close(fixture);
+        if (while_opening)
+            assert_int_equal(shell("rm -rf %s/*", fixture->path), 0);
+        killed = killed_at(fixture, n, while_opening);
+        fixture_open(fixture);
+        bool visible = is_visible(fixture);
+        seen += killed && visible;
+        hidden += killed && !visible;
+        must_be_sound(fixture, n);
+        must(publish_new(fixture, &published, &err));
+        assert_int_equal(published.already, visible);
+        must_be_sound(fixture, n);
+        fixture_free(fixture);
+    }
+    /* Both sides of the commit point were met. */
+    assert_true(hidden > 10);
+    assert_true(seen > 10);
+}
+
+static void a_publication_killed_at_any_durable_call_is_whole_or_not_there(void **state)
+{
+    (void)state;
+    survive_kills(false);
+}
+
+static void a_first_start_killed_at_any_durable_call_starts_again(void **state)
+{
+    (void)state;
+    survive_kills(true);
+}
+
+static void a_publication_that_the_disk_fails_can_be_repeated_without_a_restart(void **state)
+{
+    (void)state;
+    bool reached = true;
+    int failures = 0;
+    for (int n = 1; reached; n++) {
+        struct fixture *fixture = fixture_new();
+        struct error err = {0};
+        struct published published;
+        arm(n, false);
+        bool good = publish_new(fixture, &published, &err);
+        reached = atomic_load(&calls) >= n;
+        arm(0, false);
+        failures += !good;
+        err = (struct error){0};
+        if (!good)
+            must(publish_new(fixture, &published, &err));
+        must_be_sound(fixture, n);
+        fixture_free(fixture);
+    }
+    assert_true(failures > 10);
+}
+
+int main(void)
+{
+    log_level = LOG_ERROR;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_publication_killed_at_any_durable_call_is_whole_or_not_there),
+        cmocka_unit_test(a_first_start_killed_at_any_durable_call_starts_again),
+        cmocka_unit_test(a_publication_that_the_disk_fails_can_be_repeated_without_a_restart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
