@@ -1,0 +1,18 @@
+/* Removes what no kept set needs: old sets, versions beyond versions.keep, manifests and objects that nothing
+ * refers to. */
+#ifndef AGENT_GC_H
+#define AGENT_GC_H
+
+#include "agent/floors.h"
+#include "agent/wish.h"
+
+struct gc {
+    int state_fd;
+    int64_t current, before; /* generations whose sets stay */
+    int64_t versions_keep;   /* newest used versions of each asset that stay */
+    const struct wish *wish; /* its versions and what was fetched for them stay; NULL: none */
+};
+/* Only while nothing is being fetched. Failures are logged: the next time tries again. */
+void gc_run(const struct gc *gc);
+
+#endif
