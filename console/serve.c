@@ -17,7 +17,6 @@
 #include "console/server.h"
 #include "console/version.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -56,11 +55,25 @@ static bool authority_prepare(struct serving *serving, struct error *err)
     return true;
 }
 
+/* The first line of a file that the person at this machine names: any path, links as well. */
+static bool password_read(const char *path, char password[PASSWORD_FILE_MOST], struct error *err)
+{
+    FILE *file = fopen(path, "re");
+
+    if (!file)
+        return error_errno(err, "The password file %s", path);
+    bool got = fgets(password, PASSWORD_FILE_MOST, file) != NULL;
+    fclose(file);
+    if (!got)
+        return error_set(err, ERROR_INPUT, "The password file %s is empty", path);
+    password[strcspn(password, "\r\n")] = '\0';
+    return true;
+}
+
 static bool first_operator(struct serving *serving, struct error *err)
 {
     const char *file = serving->options.admin_password_file;
-    char *password;
-    size_t size;
+    char password[PASSWORD_FILE_MOST];
     bool any;
 
     if (!people_any(&serving->console, &any, err))
@@ -71,11 +84,10 @@ static bool first_operator(struct serving *serving, struct error *err)
         people_setup_token(serving->console.people, serving->setup_token);
         return true;
     }
-    if (!file_read(&serving->arena, AT_FDCWD, file, PASSWORD_FILE_MOST, &password, &size, err))
-        return error_add(err, "The password file %s", file);
-    password[strcspn(password, "\r\n")] = '\0';
+    if (!password_read(file, password, err))
+        return false;
     bool good = people_first(&serving->console, "admin", password, err);
-    explicit_bzero(password, size);
+    explicit_bzero(password, sizeof(password));
     return good ? true : error_add(err, "The password file %s", file);
 }
 
