@@ -154,7 +154,7 @@ $(EXAMPLES): $(OUT)/example/%: $(OBJ)/agent/example/%.o \
 
 # --- diagnostic images: a folder with diagnostic.json; its *.c become programs, the rest is copied --------------------
 # Linked statically and without sanitizers: an image brings all that it needs, whatever the device has.
-IMAGE_LINK := $(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIE -static-pie $(WARNINGS) -fstack-protector-strong -D_FORTIFY_SOURCE=2
+IMAGE_LINK := $(CC) -std=c11 -D_GNU_SOURCE -I. -O2 -g -fPIE -static-pie $(WARNINGS) -fstack-protector-strong -D_FORTIFY_SOURCE=2
 define image_rules
 $(OUT)/images/$(1)/%: diagnostics/images/$(1)/%.c $(filter-out $(call with_main,diagnostics/images/$(1)/*.c),\
     $(wildcard diagnostics/images/$(1)/*.[ch]))
