@@ -143,9 +143,9 @@ static void survive_kills(bool while_opening)
         must_be_sound(fixture, n);
         must(publish_new(fixture, &published, &err));
         assert_int_equal(published.already, visible);
-        must_be_sound(fixture, n);
         fixture_free(fixture);
     }
+    print_message("%d killed before the commit point, %d after\n", hidden, seen);
     /* Both sides of the commit point were met. */
     assert_true(hidden > 10);
     assert_true(seen > 10);
@@ -189,6 +189,9 @@ static void a_publication_that_the_disk_fails_can_be_repeated_without_a_restart(
 int main(void)
 {
     log_level = LOG_ERROR;
+    /* Hundreds of repositories, killed but never unplugged: memory will do where there is some. */
+    if (access("/dev/shm", W_OK) == 0)
+        fixture_parent = "/dev/shm";
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_publication_killed_at_any_durable_call_is_whole_or_not_there),
         cmocka_unit_test(a_first_start_killed_at_any_durable_call_starts_again),

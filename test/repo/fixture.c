@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+const char *fixture_parent = "/tmp";
+
 bool fixture_try_open(struct fixture *fixture, struct error *err)
 {
     char path[128];
@@ -40,7 +42,7 @@ struct fixture *fixture_new(void)
     struct fixture *fixture = calloc(1, sizeof *fixture);
     struct error err = {0};
     log_level = LOG_ERROR;
-    snprintf(fixture->path, sizeof fixture->path, "/tmp/locum-repo-XXXXXX");
+    snprintf(fixture->path, sizeof fixture->path, "%s/locum-repo-XXXXXX", fixture_parent);
     assert_non_null(mkdtemp(fixture->path));
     fixture->dirfd = folder_open(fixture->path, &err);
     assert_true(fixture->dirfd >= 0);
@@ -55,8 +57,8 @@ void fixture_free(struct fixture *fixture)
         return;
     fixture_close(fixture);
     close(fixture->dirfd);
-    int parent = folder_open("/tmp", &err);
-    tree_remove(parent, fixture->path + strlen("/tmp/"), &err);
+    int parent = folder_open(fixture_parent, &err);
+    tree_remove(parent, fixture->path + strlen(fixture_parent) + 1, &err);
     close(parent);
     free(fixture);
 }

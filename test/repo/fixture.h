@@ -18,6 +18,7 @@ struct fixture {
     struct repo *repo;
 };
 
+extern const char *fixture_parent; /* where the folders are made: /tmp */
 struct fixture *fixture_new(void); /* with an open repository */
 void fixture_free(struct fixture *fixture);
 void fixture_open(struct fixture *fixture);
