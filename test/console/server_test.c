@@ -235,7 +235,7 @@ static void at_most_forty_pages_watch_events_and_others_go_on(void **state)
 
 static void too_few_open_files_are_refused_at_the_start(void **state)
 {
-    char output[512] = "";
+    char output[8192] = "";
     int pipe_fds[2], status;
 
     (void)state;
