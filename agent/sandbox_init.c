@@ -195,7 +195,10 @@ void sandbox_init(const struct sandbox_plan *plan, const struct sandbox_ends *gi
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     wait_for_go(&ends);
-    (void)sethostname("image", 5);
+    if (sethostname("image", strlen("image")) != 0) {
+        error_errno(&err, "host name");
+        fail(&ends, &err);
+    }
     if (!sandbox_root_build(plan, ends.output, &err))
         fail(&ends, &err);
     fd_close(&ends.output);

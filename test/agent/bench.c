@@ -1,0 +1,274 @@
+#include "test/agent/bench.h"
+
+#include "agent/cgroup.h"
+#include "agent/keeper.h"
+#include "agent/keeper_pid.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#define GOOD(call)                                                                                           \
+    do {                                                                                                     \
+        if (!(call))                                                                                         \
+            fail_msg("%s: %s", #call, err.text);                                                             \
+    } while (0)
+
+void bench_write(struct bench *bench, const char *path, const char *text, mode_t mode)
+{
+    struct error err = {0};
+    char folder[256];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash != NULL) {
+        *slash = '\0';
+        GOOD(folder_make(bench->dirfd, folder, 0755, &err));
+    }
+    GOOD(file_write(bench->dirfd, path, text, strlen(text), mode, &err));
+}
+
+void bench_script(struct bench *bench, const char *path, const char *text)
+{
+    bench_write(bench, path, text, 0755);
+}
+
+char *bench_read(struct bench *bench, const char *path)
+{
+    struct error err = {0};
+    char *bytes;
+    size_t size;
+    return file_read(&bench->arena, bench->dirfd, path, 1 << 20, &bytes, &size, &err) ? bytes : NULL;
+}
+
+void bench_await_file(struct bench *bench, const char *path, const char *word)
+{
+    int64_t until = clock_boot_ms() + BENCH_WAIT_MS;
+    const char *text = NULL;
+    while (clock_boot_ms() < until) {
+        text = bench_read(bench, path);
+        if (text != NULL && strstr(text, word) != NULL)
+            return;
+        poll(NULL, 0, 10);
+    }
+    fail_msg("%s does not hold \"%s\" but: %s", path, word, text != NULL ? text : "(nothing)");
+}
+
+void bench_prepare(struct bench *bench, const char *settings)
+{
+    struct error err = {0};
+    memset(bench, 0, sizeof *bench);
+    snprintf(bench->dir, sizeof bench->dir, "/tmp/locum-bench-XXXXXX");
+    assert_non_null(mkdtemp(bench->dir));
+    assert_int_equal(chmod(bench->dir, 0755), 0);
+    snprintf(bench->state, sizeof bench->state, "%s/state", bench->dir);
+    bench->dirfd = folder_open(bench->dir, &err);
+    GOOD(folder_make(bench->dirfd, "state/sets/0", 0755, &err));
+    GOOD(folder_make(bench->dirfd, "state/versions", 0755, &err));
+    GOOD(folder_make(bench->dirfd, "state/manifests", 0755, &err));
+    GOOD(folder_make(bench->dirfd, "state/identity", 0700, &err));
+    bench_write(bench, "state/identity/key.json", "the secret key\n", 0600);
+    bench->state_fd = folder_open(bench->state, &err);
+    assert_int_equal(symlinkat("sets/0", bench->state_fd, "current"), 0);
+    GOOD(agent_settings_parse(&bench->arena, settings, &bench->settings, &err));
+}
+
+void bench_start(struct bench *bench, const char *settings)
+{
+    bench_prepare(bench, settings);
+    bench_keeper(bench);
+}
+
+static void run_keeper(struct bench *bench, int ready)
+{
+    struct keeper_options options = {
+        .state = bench->state, .program = "/bin/false", .started_by = KEEPER_BY_RUN, .ready_fd = ready};
+    char log[128];
+    snprintf(log, sizeof log, "%s/keeper.log", bench->dir);
+    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        dup2(fd, 2);
+    _exit(keeper_main(&bench->settings, &options));
+}
+
+void bench_keeper(struct bench *bench)
+{
+    struct error err = {0};
+    const struct json *answer;
+    int ready[2];
+    char word;
+    link_close(bench->link);
+    bench->link = NULL;
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    bench->keeper = fork();
+    assert_true(bench->keeper >= 0);
+    if (bench->keeper == 0)
+        run_keeper(bench, ready[1]);
+    close(ready[1]);
+    if (read(ready[0], &word, 1) != 1)
+        fail_msg("the keeper did not start: %s", bench_read(bench, "keeper.log"));
+    close(ready[0]);
+    bench->link = link_connect(bench->state_fd, "keeper.sock", &err);
+    assert_non_null(bench->link);
+    bench_hello(bench, true, &answer);
+    assert_true(bench_ok(answer));
+}
+
+static void note_event(void *context, const struct json *line)
+{
+    struct bench *bench = context;
+    const char *event = json_string(line, "event"), *state = json_string(line, "state");
+    if (string_is(event, "run"))
+        snprintf(bench->last_run_state, sizeof bench->last_run_state, "%s", state);
+    if (string_is(event, "app"))
+        snprintf(bench->last_app_state, sizeof bench->last_app_state, "%s", state);
+}
+
+const struct json *bench_ask(struct bench *bench, const char *members, ...)
+{
+    struct error err = {0};
+    const struct json *answer = NULL;
+    va_list args;
+    TEXT(line);
+    va_start(args, members);
+    char *text = arena_vprintf(&bench->arena, members, args);
+    va_end(args);
+    bench->id++;
+    text_printf(&line, "{\"id\":%lld,%s}", (long long)bench->id, text);
+    if (!link_ask(bench->link, &bench->arena, bench->id, &line, BENCH_WAIT_MS, note_event, bench, &answer,
+                  &err))
+        fail_msg("%s: %s\n%s", members, err.text, bench_read(bench, "keeper.log"));
+    return answer;
+}
+
+bool bench_ok(const struct json *answer)
+{
+    if (!json_boolean(answer, "ok", false) && json_string(answer, "error") != NULL)
+        print_message("  answer: %s\n", json_string(answer, "error"));
+    return json_boolean(answer, "ok", false);
+}
+
+void bench_hello(struct bench *bench, bool primary, const struct json **answer)
+{
+    *answer = bench_ask(bench, "\"do\":\"hello\",\"pid\":%d,\"primary\":%s", (int)getpid(),
+                        primary ? "true" : "false");
+}
+
+pid_t bench_app_pid(struct bench *bench)
+{
+    const struct json *answer;
+    bench_hello(bench, true, &answer);
+    return (pid_t)json_integer(json_get(answer, "app"), "pid", 0);
+}
+
+/* Reads events until `seen` (one of the bench's buffers) says `state`. */
+static void await(struct bench *bench, const char *seen, const char *state)
+{
+    struct error err = {0};
+    int64_t until = clock_boot_ms() + BENCH_WAIT_MS;
+    while (!string_is(seen, state)) {
+        const struct json *line = link_next(bench->link, &bench->arena, &err);
+        if (line != NULL) {
+            note_event(bench, line);
+            continue;
+        }
+        struct pollfd poller = {.fd = link_fd(bench->link), .events = POLLIN};
+        if (clock_boot_ms() > until || (poll(&poller, 1, 1000) > 0 && !link_fill(bench->link, &err)))
+            fail_msg("waited for %s, saw %s: %s\n%s", state, seen, err.text, bench_read(bench, "keeper.log"));
+    }
+}
+
+void bench_await_run(struct bench *bench, const char *state)
+{
+    await(bench, bench->last_run_state, state);
+}
+
+void bench_await_app(struct bench *bench, const char *state)
+{
+    await(bench, bench->last_app_state, state);
+}
+
+void bench_kill_keeper(struct bench *bench)
+{
+    assert_int_equal(kill(bench->keeper, SIGKILL), 0);
+    assert_int_equal(waitpid(bench->keeper, NULL, 0), bench->keeper);
+}
+
+/* True when the file of /proc names the bench's folder. */
+static bool names_bench(const struct bench *bench, pid_t pid, const char *file)
+{
+    static char text[1 << 18];
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : -1;
+    fd_close(&fd);
+    return n > 0 && memmem(text, (size_t)n, bench->dir, strlen(bench->dir)) != NULL;
+}
+
+static void check_processes(const struct bench *bench)
+{
+    DIR *proc = opendir("/proc");
+    const struct dirent *entry;
+    assert_non_null(proc);
+    while ((entry = readdir(proc)) != NULL) {
+        pid_t pid = (pid_t)atoi(entry->d_name);
+        if (pid > 0 && pid_start_time(pid) >= 0 && names_bench(bench, pid, "cmdline"))
+            fail_msg("process %d is left", (int)pid);
+        if (pid > 0 && names_bench(bench, pid, "mounts"))
+            fail_msg("a mount is left in the namespace of process %d", (int)pid);
+    }
+    closedir(proc);
+}
+
+static void check_groups(void)
+{
+    struct cgroup_host host;
+    cgroup_find(&host);
+    DIR *folder = host.kind != CGROUP_NONE ? opendir(host.memory) : NULL;
+    const struct dirent *entry;
+    while (folder != NULL && (entry = readdir(folder)) != NULL)
+        if (string_starts(entry->d_name, "locum-") && strlen(entry->d_name) == strlen("locum-") + 32)
+            fail_msg("the control group %s is left", entry->d_name);
+    if (folder != NULL)
+        closedir(folder);
+}
+
+static void check_nothing_left(const struct bench *bench)
+{
+    check_processes(bench);
+    check_groups();
+}
+
+void bench_end(struct bench *bench)
+{
+    struct error err = {0};
+    int status;
+    assert_true(bench_ok(bench_ask(bench, "\"do\":\"stop\"")));
+    assert_int_equal(waitpid(bench->keeper, &status, 0), bench->keeper);
+    assert_int_equal(status, 0);
+    link_close(bench->link);
+    check_nothing_left(bench);
+    close(bench->state_fd);
+    close(bench->dirfd);
+    arena_end(&bench->arena);
+    FD(tmp) = folder_open("/tmp", &err);
+    GOOD(tree_remove(tmp, strrchr(bench->dir, '/') + 1, &err));
+}
