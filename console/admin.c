@@ -24,7 +24,8 @@
 #define LINE_MOST (64 << 10)
 #define START_WAIT_MS 10000 /* a console that has the lock soon listens */
 
-/* A socket's path is at most 107 bytes, a data folder's may be longer: /proc leads there from its descriptor. */
+/* A socket's path is at most 107 bytes, a data folder's may be longer: /proc leads there from its descriptor.
+ */
 static struct sockaddr_un address_of(int dirfd)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -50,7 +51,8 @@ static bool send_line(int fd, const char *line)
     return true;
 }
 
-/* --- the console's side ------------------------------------------------------------------------------------------- */
+/* --- the console's side
+ * ------------------------------------------------------------------------------------------- */
 struct admin {
     struct console *console;
     pthread_t thread;
@@ -74,7 +76,8 @@ static bool peer_is_ours(int fd)
     struct ucred who;
     socklen_t size = sizeof(who);
 
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 && (who.uid == geteuid() || who.uid == 0);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 &&
+           (who.uid == geteuid() || who.uid == 0);
 }
 
 /* One line; NULL when it is too long, cut, or does not come within the socket's time limit. */
@@ -200,7 +203,8 @@ void admin_stop(struct admin *admin)
     free(admin);
 }
 
-/* --- the caller's side -------------------------------------------------------------------------------------------- */
+/* --- the caller's side
+ * -------------------------------------------------------------------------------------------- */
 static bool error_kind_from_name(const char *name, enum error_kind *kind)
 {
     for (int i = ERROR_INPUT; i <= ERROR_SYSTEM; i++) {
@@ -267,7 +271,8 @@ static int admin_connect(int dirfd)
     return fd;
 }
 
-static bool run_here(struct data *data, const char *request, admin_output *output, void *context, struct error *err)
+static bool run_here(struct data *data, const char *request, admin_output *output, void *context,
+                     struct error *err)
 {
     struct console console = {.db = data->db, .data_dirfd = data->dirfd, .data_path = data->path};
 
@@ -277,7 +282,8 @@ static bool run_here(struct data *data, const char *request, admin_output *outpu
     return admin_run(&console, request, output, context, err);
 }
 
-bool admin_call(const char *data_dir, const char *request, admin_output *output, void *context, struct error *err)
+bool admin_call(const char *data_dir, const char *request, admin_output *output, void *context,
+                struct error *err)
 {
     const struct timespec pause = {.tv_nsec = 50 * 1000000L};
     int64_t until = clock_boot_ms() + START_WAIT_MS;

@@ -70,7 +70,9 @@ static bool verify_audit(const struct call *call, struct error *err)
         return false;
     bool good = audit_verify(conn, &rows, err);
     if (good || err->kind == ERROR_UNTRUSTED)
-        tell(call, good, good ? arena_printf(&arena, "audit: %lld rows, the chain is whole", (long long)rows) : err->text);
+        tell(call, good,
+             good ? arena_printf(&arena, "audit: %lld rows, the chain is whole", (long long)rows)
+                  : err->text);
     return good;
 }
 
@@ -134,10 +136,8 @@ static const struct {
     bool needs_repo;
     bool (*run)(const struct call *call, struct error *err);
 } commands[] = {
-    {"token create", false, token_create},
-    {"repo verify", true, repo_check},
-    {"repo reindex", true, repo_remake},
-    {"operator password", false, password_set},
+    {"token create", false, token_create}, {"repo verify", true, repo_check},
+    {"repo reindex", true, repo_remake},   {"operator password", false, password_set},
     {"status", false, status_tell},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -168,7 +168,8 @@ bool admin_needs_repo(const char *request)
     return found < COMMANDS && commands[found].needs_repo;
 }
 
-bool admin_run(struct console *console, const char *request, admin_output *output, void *context, struct error *err)
+bool admin_run(struct console *console, const char *request, admin_output *output, void *context,
+               struct error *err)
 {
     ARENA(arena);
     struct call call = {.console = console, .output = output, .context = context};

@@ -5,7 +5,9 @@
 #include "console/admin.h"
 
 bool admin_needs_repo(const char *request);
-/* Runs one request on an open console. Without a running console `console` holds database and, where needed, repository only. */
-bool admin_run(struct console *console, const char *request, admin_output *output, void *context, struct error *err);
+/* Runs one request on an open console. Without a running console `console` holds database and, where needed,
+ * repository only. */
+bool admin_run(struct console *console, const char *request, admin_output *output, void *context,
+               struct error *err);
 
 #endif

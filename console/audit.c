@@ -18,7 +18,8 @@ static bool last_hash(struct db_conn *conn, char hash[SHA256_HEX], struct error 
 }
 
 /* The canonical form of a row: its members sorted, no white space. */
-static bool row_hash(const char *before, const struct audit_row *row, char hash[SHA256_HEX], struct error *err)
+static bool row_hash(const char *before, const struct audit_row *row, char hash[SHA256_HEX],
+                     struct error *err)
 {
     ARENA(arena);
     struct json_writer json;
@@ -44,8 +45,11 @@ static bool row_hash(const char *before, const struct audit_row *row, char hash[
 bool audit_add(struct db_conn *conn, const char *operator_name, const char *action, const char *object,
                const char *detail, struct error *err)
 {
-    struct audit_row row = {
-        .at = clock_now(), .operator_name = operator_name, .action = action, .object = object, .detail = detail};
+    struct audit_row row = {.at = clock_now(),
+                            .operator_name = operator_name,
+                            .action = action,
+                            .object = object,
+                            .detail = detail};
     char before[SHA256_HEX], hash[SHA256_HEX];
 
     if (!last_hash(conn, before, err) || !row_hash(before, &row, hash, err))
@@ -72,11 +76,12 @@ static struct audit_row row_of(struct db_query *query, struct arena *arena)
                               .hash = db_text_copy(query, 6, arena)};
 }
 
-bool audit_rows(struct db_conn *conn, struct arena *arena, int64_t before, size_t most, struct audit_row **rows,
-                size_t *count, struct error *err)
+bool audit_rows(struct db_conn *conn, struct arena *arena, int64_t before, size_t most,
+                struct audit_row **rows, size_t *count, struct error *err)
 {
-    struct db_query *query = db_query(conn, "SELECT id, at, operator, action, object, detail, hash FROM audit "
-                                            "WHERE id < :before ORDER BY id DESC LIMIT :most");
+    struct db_query *query =
+        db_query(conn, "SELECT id, at, operator, action, object, detail, hash FROM audit "
+                       "WHERE id < :before ORDER BY id DESC LIMIT :most");
 
     db_bind_integer(query, ":before", before > 0 ? before : INT64_MAX);
     db_bind_integer(query, ":most", (int64_t)most);
@@ -99,7 +104,8 @@ bool audit_verify(struct db_conn *conn, int64_t *rows, struct error *err)
 
         good = row_hash(before, &row, hash, err);
         if (good && strcmp(hash, row.hash) != 0)
-            good = error_set(err, ERROR_UNTRUSTED, "Row %lld of the audit was changed afterwards", (long long)row.id);
+            good = error_set(err, ERROR_UNTRUSTED, "Row %lld of the audit was changed afterwards",
+                             (long long)row.id);
         memcpy(before, hash, sizeof(before));
     }
     struct error late;

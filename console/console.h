@@ -1,17 +1,18 @@
-/* What lives as long as the server: handed to every request. Modules keep their own state behind their own opaque struct. */
+/* What lives as long as the server: handed to every request. Modules keep their own state behind their own
+ * opaque struct. */
 #ifndef CONSOLE_CONSOLE_H
 #define CONSOLE_CONSOLE_H
 
 #include "base/db.h"
 #include "repo/repo.h"
 
-struct events;  /* console/events.h: live events to browsers */
-struct fleet;   /* console/fleet.h: devices in memory: sessions, last check-in, connectivity */
+struct events;      /* console/events.h: live events to browsers */
+struct fleet;       /* console/fleet.h: devices in memory: sessions, last check-in, connectivity */
 struct diagnostics; /* diagnostics/diagnostics.h: campaigns of temporary diagnostic images */
-struct people;    /* console/people.h: sign-in limits, the set-up link */
-struct pages;     /* console/pages.h: the built pages */
-struct scheduler; /* console/scheduler.h: what is done again and again */
-struct server;    /* console/server.h */
+struct people;      /* console/people.h: sign-in limits, the set-up link */
+struct pages;       /* console/pages.h: the built pages */
+struct scheduler;   /* console/scheduler.h: what is done again and again */
+struct server;      /* console/server.h */
 
 struct console {
     struct db *db;
@@ -23,14 +24,14 @@ struct console {
     struct scheduler *scheduler;
     struct server *server;
     struct diagnostics *diagnostics;
-    int data_dirfd;          /* --data */
+    int data_dirfd; /* --data */
     const char *data_path;
     const char *people_url;  /* as printed at start, for URLs in answers */
     const char *device_url;  /* what claim codes and agents get: https://host:8443 */
     const char *ca_pem;      /* the devices' authority, PEM */
     char ca_fingerprint[65]; /* SHA-256 of its DER, hex */
     int64_t started_at;
-    bool plain_http;         /* people's listener has no TLS: cookie without Secure */
+    bool plain_http; /* people's listener has no TLS: cookie without Secure */
 };
 
 #endif

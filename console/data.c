@@ -30,7 +30,8 @@ static bool database_there(int dirfd, const char *path, struct error *err)
 {
     if (faccessat(dirfd, DATABASE, F_OK, 0) == 0)
         return true;
-    return error_set(err, ERROR_MISSING, "There is no console in %s yet: `locum serve --data %s` makes one", path, path);
+    return error_set(err, ERROR_MISSING, "There is no console in %s yet: `locum serve --data %s` makes one",
+                     path, path);
 }
 
 static bool open_all(struct data *data, const char *path, bool make, struct error *err)

@@ -15,8 +15,8 @@ struct data {
     struct repo *repo;
 };
 
-/* Takes the instance lock (CONFLICT when another process has it) and opens the database; makes a missing folder when `make`, else it is MISSING.
- * On failure nothing stays open. */
+/* Takes the instance lock (CONFLICT when another process has it) and opens the database; makes a missing
+ * folder when `make`, else it is MISSING. On failure nothing stays open. */
 bool data_open(struct data *data, const char *path, bool make, struct error *err);
 /* Opens the repository as well. */
 bool data_open_repo(struct data *data, struct error *err);

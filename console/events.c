@@ -21,7 +21,8 @@ struct event {
     char *type, *json;
 };
 
-/* Events are numbered from 1 and lie in a ring. Those after `taken` no stream has read yet: an equal one may still replace them. */
+/* Events are numbered from 1 and lie in a ring. Those after `taken` no stream has read yet: an equal one may
+ * still replace them. */
 struct events {
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -91,7 +92,8 @@ static void drop_equal(struct events *events, uint64_t sum, const char *type, co
     for (int64_t n = events->newest; n > events->taken && n >= oldest && n > 0; n--) {
         struct event *event = slot(events, n);
 
-        if (event->type && event->sum == sum && strcmp(event->type, type) == 0 && strcmp(event->json, json) == 0) {
+        if (event->type && event->sum == sum && strcmp(event->type, type) == 0 &&
+            strcmp(event->json, json) == 0) {
             event_clear(event);
             event->n = -n;
             return;
@@ -140,7 +142,8 @@ int64_t events_begin(struct events *events, const char *last_id, bool *reset)
     int64_t newest = events->newest;
     *reset = false;
     if (last_id && *last_id) {
-        bool known = strlen(last_id) < 40 && sscanf(last_id, "%" SCNd64 "-%" SCNd64 "%c", &epoch, &n, &tail) == 2 &&
+        bool known = strlen(last_id) < 40 &&
+                     sscanf(last_id, "%" SCNd64 "-%" SCNd64 "%c", &epoch, &n, &tail) == 2 &&
                      epoch == events->epoch && n >= 0 && n <= newest && n >= newest - KEPT;
 
         *reset = !known;
@@ -210,8 +213,8 @@ bool events_next(struct events *events, int64_t *at, int wait_ms, struct text *o
             struct event *event = slot(events, n);
 
             if (event->n == n)
-                text_printf(out, "id: %" PRId64 "-%" PRId64 "\nevent: %s\ndata: %s\n\n", events->epoch, n, event->type,
-                            event->json);
+                text_printf(out, "id: %" PRId64 "-%" PRId64 "\nevent: %s\ndata: %s\n\n", events->epoch, n,
+                            event->type, event->json);
         }
         *at = events->newest;
         if (events->taken < *at)

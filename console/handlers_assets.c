@@ -52,13 +52,15 @@ static bool put_asset(struct json_writer *json, struct request *request, struct 
     return true;
 }
 
-/* --- products ----------------------------------------------------------------------------------------------------- */
+/* --- products
+ * ----------------------------------------------------------------------------------------------------- */
 struct product {
     const char *name;
     int64_t assets, devices;
 };
 
-static struct product *product_of(struct request *request, struct product *products, size_t *count, const char *name)
+static struct product *product_of(struct request *request, struct product *products, size_t *count,
+                                  const char *name)
 {
     for (size_t i = *count; i-- > 0;) {
         if (strcmp(products[i].name, name) == 0)
@@ -127,9 +129,10 @@ void products_list(struct request *request)
     answer_json(request, 200, &out);
 }
 
-/* --- assets ------------------------------------------------------------------------------------------------------- */
-static bool put_assets(struct request *request, struct db_conn *conn, const struct asset_row *rows, size_t count,
-                       size_t most, const char *after, struct text *out, struct error *err)
+/* --- assets
+ * ------------------------------------------------------------------------------------------------------- */
+static bool put_assets(struct request *request, struct db_conn *conn, const struct asset_row *rows,
+                       size_t count, size_t most, const char *after, struct text *out, struct error *err)
 {
     struct json_writer json;
     size_t put = 0;
@@ -279,7 +282,8 @@ void assets_release(struct request *request)
     const struct json *json = request_json(request, NULL, &err);
 
     if (!json || !json_only(json, members, &err) || !json_need_string(json, "version", &version, &err) ||
-        !name_check("product", product, &err) || !name_check("asset", asset, &err) || !version_check(version, &err) ||
+        !name_check("product", product, &err) || !name_check("asset", asset, &err) ||
+        !version_check(version, &err) ||
         !release_set(request->console, product, asset, version, request->operator_name, &devices, &err)) {
         answer_error(request, &err);
         return;

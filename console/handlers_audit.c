@@ -44,7 +44,8 @@ static void answer_rows(struct request *request, int64_t before, size_t most)
     TEXT(out);
 
     DB_DONE(conn) = db_read(request->console->db, &err);
-    if (!conn || !audit_rows(conn, request->arena, before, most, &rows, &count, &err) || !total(conn, &many, &err)) {
+    if (!conn || !audit_rows(conn, request->arena, before, most, &rows, &count, &err) ||
+        !total(conn, &many, &err)) {
         answer_error(request, &err);
         return;
     }
@@ -70,7 +71,8 @@ void audit_list(struct request *request)
         answer_error(request, &err);
         return;
     }
-    if ((limit && !int64_parse(limit, 1, 1000, &most)) || (after && !int64_parse(after, 1, INT64_MAX, &before))) {
+    if ((limit && !int64_parse(limit, 1, 1000, &most)) ||
+        (after && !int64_parse(after, 1, INT64_MAX, &before))) {
         error_set(&err, ERROR_INPUT, "\"limit\" is 1 to 1000, \"after\" an id of the audit");
         answer_error(request, &err);
         return;
@@ -89,8 +91,8 @@ static bool still_allowed(struct request *request)
     ARENA(arena);
     char *session = found ? arena_copy(&arena, found + 14, strcspn(found + 14, ";")) : NULL;
 
-    return people_identify(request->console, &arena, header && strlen(header) > 7 ? header + 7 : NULL, session, &person,
-                           &err) &&
+    return people_identify(request->console, &arena, header && strlen(header) > 7 ? header + 7 : NULL,
+                           session, &person, &err) &&
            person.role >= ROLE_VIEWER;
 }
 

@@ -55,8 +55,10 @@ static bool read_place(struct request *request, int64_t *offset, int64_t *length
     if (request->content_length < 0)
         return error_set(err, ERROR_INPUT, "An upload needs a Content-Length");
     *length = request->content_length;
-    if ((from && !int64_parse(from, 0, OBJECT_MOST, offset)) || (whole && !int64_parse(whole, 0, OBJECT_MOST, length)))
-        return error_set(err, ERROR_INPUT, "\"offset\" and \"length\" are bytes, at most %lld", (long long)OBJECT_MOST);
+    if ((from && !int64_parse(from, 0, OBJECT_MOST, offset)) ||
+        (whole && !int64_parse(whole, 0, OBJECT_MOST, length)))
+        return error_set(err, ERROR_INPUT, "\"offset\" and \"length\" are bytes, at most %lld",
+                         (long long)OBJECT_MOST);
     if (*offset + request->content_length > *length)
         return error_set(err, ERROR_INPUT, "%lld bytes at %lld are more than the whole length %lld",
                          (long long)request->content_length, (long long)*offset, (long long)*length);
@@ -97,8 +99,11 @@ void objects_put(struct request *request)
     if (!upload) {
         const char *hint = arena_printf(request->arena, "held=%lld", (long long)held);
 
-        answer_status_error(request, err.kind == ERROR_CONFLICT ? 409 : err.kind == ERROR_LIMIT ? 507 : 400, &err,
-                            err.kind == ERROR_CONFLICT ? hint : NULL);
+        answer_status_error(request,
+                            err.kind == ERROR_CONFLICT ? 409
+                            : err.kind == ERROR_LIMIT  ? 507
+                                                       : 400,
+                            &err, err.kind == ERROR_CONFLICT ? hint : NULL);
         return;
     }
     if (!receive(request, upload, &err)) {
@@ -121,9 +126,13 @@ static void answer_object(struct request *request, const char *sha256, const cha
         answer_error(request, &err);
         return;
     }
-    answer_file(request, &(struct file_answer){.fd = fd, .size = size, .content_type = content_type, .etag = sha256,
-                                               .immutable = true,
-                                               .attachment = request->listener == LISTENER_PEOPLE ? sha256 : NULL});
+    answer_file(request,
+                &(struct file_answer){.fd = fd,
+                                      .size = size,
+                                      .content_type = content_type,
+                                      .etag = sha256,
+                                      .immutable = true,
+                                      .attachment = request->listener == LISTENER_PEOPLE ? sha256 : NULL});
 }
 
 void objects_get(struct request *request)
@@ -136,7 +145,9 @@ void objects_get(struct request *request)
         answer_error(request, &err);
 }
 
-/* --- TUF ---------------------------------------------------------------------------------------------------------- */
+/* --- TUF
+ * ----------------------------------------------------------------------------------------------------------
+ */
 static bool is_file_name(const char *name)
 {
     return strlen(name) <= 120 && *name != '.' &&
@@ -166,14 +177,16 @@ void metadata_get(struct request *request)
 }
 
 /* "assets/<product>/<asset>/<sha256>.<version>": the manifest of this version, if it has this hash. */
-static bool target_split(struct request *request, char *product, char *asset, char *sha256, const char **version)
+static bool target_split(struct request *request, char *product, char *asset, char *sha256,
+                         const char **version)
 {
     char *path = arena_strdup(request->arena, request->params[0]), *rest = NULL;
     const char *space = strtok_r(path, "/", &rest), *first = strtok_r(NULL, "/", &rest);
     const char *second = strtok_r(NULL, "/", &rest), *last = strtok_r(NULL, "/", &rest);
 
-    if (!last || strtok_r(NULL, "/", &rest) || (strcmp(space, "assets") != 0 && strcmp(space, "diagnostics") != 0) ||
-        !name_is_valid(first) || !name_is_valid(second) || strlen(last) < SHA256_HEX + 1 || last[SHA256_HEX - 1] != '.')
+    if (!last || strtok_r(NULL, "/", &rest) ||
+        (strcmp(space, "assets") != 0 && strcmp(space, "diagnostics") != 0) || !name_is_valid(first) ||
+        !name_is_valid(second) || strlen(last) < SHA256_HEX + 1 || last[SHA256_HEX - 1] != '.')
         return false;
     strcpy(product, first);
     strcpy(asset, second);
@@ -196,8 +209,8 @@ void targets_get(struct request *request)
         return;
     }
     struct db_conn *conn = db_read(request->console->db, &err);
-    bool found = conn && repo_manifest(request->console->repo, conn, request->arena, product, asset, version, &manifest,
-                                       actual, &err);
+    bool found = conn && repo_manifest(request->console->repo, conn, request->arena, product, asset, version,
+                                       &manifest, actual, &err);
     db_done(conn);
     if (found && strcmp(actual, sha256) != 0)
         found = error_set(&err, ERROR_MISSING, "There is no such target");

@@ -37,7 +37,8 @@ static void answer_session(struct request *request, int status, const char *name
 static void set_cookie(struct request *request, const char *secret, int64_t lasts_s)
 {
     answer_header(request, "Set-Cookie",
-                  arena_printf(request->arena, "locum_session=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%lld%s", secret,
+                  arena_printf(request->arena,
+                               "locum_session=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%lld%s", secret,
                                (long long)lasts_s, request->console->plain_http ? "" : "; Secure"));
 }
 
@@ -50,7 +51,8 @@ static const char *own_cookie(struct request *request)
     return found ? arena_copy(request->arena, found + 14, strcspn(found + 14, ";")) : NULL;
 }
 
-/* --- set-up and sessions ------------------------------------------------------------------------------------------ */
+/* --- set-up and sessions
+ * ------------------------------------------------------------------------------------------ */
 void setup_show(struct request *request)
 {
     struct json_writer json;
@@ -86,8 +88,8 @@ static bool sign_in(struct request *request, const char *name, const char *passw
     int64_t wait_s = 0;
     struct error err;
 
-    if (!session_open(request->console, request->arena, name, password, request->address, person, secret, &wait_s,
-                      &err)) {
+    if (!session_open(request->console, request->arena, name, password, request->address, person, secret,
+                      &wait_s, &err)) {
         answer_sign_in_error(request, &err, wait_s);
         return false;
     }
@@ -104,7 +106,8 @@ void setup_do(struct request *request)
     const struct json *json = request_json(request, NULL, &err);
 
     if (!json || !json_only(json, members, &err) || !json_need_string(json, "token", &token, &err) ||
-        !json_need_string(json, "name", &name, &err) || !json_need_string(json, "password", &password, &err) ||
+        !json_need_string(json, "name", &name, &err) ||
+        !json_need_string(json, "password", &password, &err) ||
         !people_setup(request->console, token, name, password, &err)) {
         answer_error(request, &err);
         return;
@@ -144,13 +147,13 @@ void login_create(struct request *request)
     const struct json *json = request_json(request, NULL, &err);
 
     if (!json || !json_only(json, members, &err) || !json_need_string(json, "name", &name, &err) ||
-        !json_need_string(json, "password", &password, &err) || !json_need_string(json, "token", &called, &err) ||
-        !name_check("token", called, &err)) {
+        !json_need_string(json, "password", &password, &err) ||
+        !json_need_string(json, "token", &called, &err) || !name_check("token", called, &err)) {
         answer_error(request, &err);
         return;
     }
-    if (!session_open(request->console, request->arena, name, password, request->address, &person, secret, &wait_s,
-                      &err)) {
+    if (!session_open(request->console, request->arena, name, password, request->address, &person, secret,
+                      &wait_s, &err)) {
         answer_sign_in_error(request, &err, wait_s);
         return;
     }
@@ -188,21 +191,24 @@ void session_delete(struct request *request)
 void session_password(struct request *request)
 {
     static const char *const members[] = {"old", "new", NULL};
-    struct person person = {.id = request->operator_id, .name = request->operator_name, .role = request->role};
+    struct person person = {
+        .id = request->operator_id, .name = request->operator_name, .role = request->role};
     const char *before, *after;
     struct error err;
     const struct json *json = request_json(request, NULL, &err);
 
     if (!json || !json_only(json, members, &err) || !json_need_string(json, "old", &before, &err) ||
         !json_need_string(json, "new", &after, &err) ||
-        !operator_password(request->console, &person, before, after, request->address, own_cookie(request), &err)) {
+        !operator_password(request->console, &person, before, after, request->address, own_cookie(request),
+                           &err)) {
         answer_error(request, &err);
         return;
     }
     answer_empty(request, 204);
 }
 
-/* --- operators ---------------------------------------------------------------------------------------------------- */
+/* --- operators
+ * ---------------------------------------------------------------------------------------------------- */
 static void answer_operator(struct request *request, int status, const char *name, enum role role)
 {
     struct json_writer json;
@@ -223,8 +229,9 @@ static bool need_role(const struct json *json, enum role *role, struct error *er
 
     if (!json_need_string(json, "role", &name, err))
         return false;
-    return role_from_name(name, role) ? true
-                                      : error_set(err, ERROR_INPUT, "\"role\" is viewer, support, release or admin");
+    return role_from_name(name, role)
+               ? true
+               : error_set(err, ERROR_INPUT, "\"role\" is viewer, support, release or admin");
 }
 
 void operators_list(struct request *request)
@@ -266,8 +273,8 @@ void operators_update(struct request *request)
     if (!json || !json_only(json, members, &err) ||
         (json_get(json, "password") && !json_need_string(json, "password", &password, &err)) ||
         (json_get(json, "role") && !need_role(json, &role, &err)) ||
-        !operator_change(request->console, name, password, role == ROLE_NONE ? NULL : &role, request->operator_name,
-                         &err)) {
+        !operator_change(request->console, name, password, role == ROLE_NONE ? NULL : &role,
+                         request->operator_name, &err)) {
         answer_error(request, &err);
         return;
     }
@@ -284,7 +291,8 @@ void operators_delete(struct request *request)
         answer_error(request, &err);
 }
 
-/* --- tokens: always one's own ------------------------------------------------------------------------------------- */
+/* --- tokens: always one's own
+ * ------------------------------------------------------------------------------------- */
 void tokens_list(struct request *request)
 {
     struct error err;
@@ -316,7 +324,8 @@ void tokens_create(struct request *request)
         return;
     }
     if (role > request->role)
-        error_set(&err, ERROR_DENIED, "A token has at most your own role, here \"%s\"", role_name(request->role));
+        error_set(&err, ERROR_DENIED, "A token has at most your own role, here \"%s\"",
+                  role_name(request->role));
     else if (token_add(request->console, request->operator_name, name, &role, lasts_s, token, &err)) {
         json_write_init(&writer, &out);
         json_write_object(&writer, NULL);

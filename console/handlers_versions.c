@@ -40,13 +40,14 @@ void put_version(struct json_writer *json, struct request *request, const char *
     json_write_boolean(json, "listed", row->listed);
 }
 
-static bool version_find(struct request *request, struct db_conn *conn, const char *product, const char *asset,
-                         const char *version, struct version_row **row, struct error *err)
+static bool version_find(struct request *request, struct db_conn *conn, const char *product,
+                         const char *asset, const char *version, struct version_row **row, struct error *err)
 {
     struct version_row *rows;
     size_t count;
 
-    if (!version_check(version, err) || !repo_versions(conn, request->arena, product, asset, &rows, &count, err))
+    if (!version_check(version, err) ||
+        !repo_versions(conn, request->arena, product, asset, &rows, &count, err))
         return false;
     for (size_t i = 0; i < count; i++) {
         if (strcmp(rows[i].version, version) == 0) {
@@ -58,7 +59,8 @@ static bool version_find(struct request *request, struct db_conn *conn, const ch
 }
 
 /* The manifest's bytes as they are signed. */
-static bool put_manifest(struct json_writer *json, struct request *request, const char *sha256, struct error *err)
+static bool put_manifest(struct json_writer *json, struct request *request, const char *sha256,
+                         struct error *err)
 {
     char hex[SHA256_HEX];
     int64_t size, at = 0;
@@ -84,8 +86,8 @@ static bool put_manifest(struct json_writer *json, struct request *request, cons
 }
 
 /* The version as API.md shapes it; `already` -1: not a publication. */
-static bool write_version(struct request *request, const char *version, int already, bool manifest, struct text *out,
-                          struct error *err)
+static bool write_version(struct request *request, const char *version, int already, bool manifest,
+                          struct text *out, struct error *err)
 {
     const char *product = request->params[0], *asset = request->params[1];
     struct asset_row *asset_row = NULL;
@@ -145,21 +147,27 @@ void versions_file(struct request *request)
     }
     struct db_conn *conn = db_read(request->console->db, &err);
     bool found = conn && asset_find(request, conn, product, asset, &row, &err) &&
-                 repo_manifest(request->console->repo, conn, request->arena, product, asset, version, &manifest, sha256,
-                               &err);
+                 repo_manifest(request->console->repo, conn, request->arena, product, asset, version,
+                               &manifest, sha256, &err);
     db_done(conn); /* a download may take long: no connection in hand */
     if (found && !(file = file_find(&manifest, path)))
-        found = error_set(&err, ERROR_MISSING, "There is no file \"%s\" in %s/%s %s", path, product, asset, version);
+        found = error_set(&err, ERROR_MISSING, "There is no file \"%s\" in %s/%s %s", path, product, asset,
+                          version);
     FD(fd) = found ? object_open(request->console->repo, file->sha256, &size, &err) : -1;
     if (fd < 0) {
         answer_error(request, &err);
         return;
     }
-    answer_file(request, &(struct file_answer){.fd = fd, .size = size, .content_type = "application/octet-stream",
-                                               .etag = file->sha256, .immutable = true, .attachment = file->path});
+    answer_file(request, &(struct file_answer){.fd = fd,
+                                               .size = size,
+                                               .content_type = "application/octet-stream",
+                                               .etag = file->sha256,
+                                               .immutable = true,
+                                               .attachment = file->path});
 }
 
-/* --- publishing --------------------------------------------------------------------------------------------------- */
+/* --- publishing
+ * --------------------------------------------------------------------------------------------------- */
 static bool read_file_row(const struct json *json, struct manifest_file *file, struct error *err)
 {
     static const char *const members[] = {"path", "mode", "length", "sha256", NULL};
@@ -180,7 +188,8 @@ static bool read_file_row(const struct json *json, struct manifest_file *file, s
     return true;
 }
 
-static bool read_files(struct request *request, const struct json *list, struct manifest *manifest, struct error *err)
+static bool read_files(struct request *request, const struct json *list, struct manifest *manifest,
+                       struct error *err)
 {
     struct manifest_file *files;
 
@@ -204,7 +213,8 @@ static bool read_hardware(struct request *request, const struct json *json, stru
 
     if (json_get(json, "hardware") && !json_need_array(json, "hardware", &list, err))
         return false;
-    manifest->hardware = arena_array(request->arena, (list ? list->size : 0) + 1, sizeof(*manifest->hardware));
+    manifest->hardware =
+        arena_array(request->arena, (list ? list->size : 0) + 1, sizeof(*manifest->hardware));
     for (const struct json *row = list ? list->first : NULL; row; row = row->next) {
         if (row->type != JSON_STRING)
             return error_set(err, ERROR_INPUT, "\"hardware\" is a list of names");
@@ -235,8 +245,8 @@ static bool read_kind(const struct json *json, struct publication *publication, 
 
 static bool read_publication(struct request *request, struct publication *publication, struct error *err)
 {
-    static const char *const members[] = {"version", "kind", "activation", "title", "notes", "hardware", "counter", "files",
-                                          NULL};
+    static const char *const members[] = {"version",  "kind",    "activation", "title", "notes",
+                                          "hardware", "counter", "files",      NULL};
     const struct json *json = request_json(request, &json_limits_large, err), *files;
     struct manifest *manifest = &publication->manifest;
     const char *version;
@@ -250,7 +260,8 @@ static bool read_publication(struct request *request, struct publication *public
     strcpy(manifest->version, version);
     manifest->requires = json_read(request->arena, "{}", 2, &json_limits_small, err);
     publication->counter_given = json_get(json, "counter") != NULL;
-    if ((publication->counter_given && !json_need_integer(json, "counter", 0, COUNTER_MOST, &manifest->counter, err)) ||
+    if ((publication->counter_given &&
+         !json_need_integer(json, "counter", 0, COUNTER_MOST, &manifest->counter, err)) ||
         (json_get(json, "title") && !json_need_string(json, "title", &publication->title, err)) ||
         (json_get(json, "notes") && !json_need_string(json, "notes", &publication->notes, err)))
         return false;
@@ -260,7 +271,8 @@ static bool read_publication(struct request *request, struct publication *public
 }
 
 /* The commit in git is the truth; this row of the audit follows it. */
-static bool note_publication(struct request *request, const struct publication *publication, struct error *err)
+static bool note_publication(struct request *request, const struct publication *publication,
+                             struct error *err)
 {
     const struct manifest *manifest = &publication->manifest;
     const char *object =

@@ -39,7 +39,8 @@ static void put_one(struct text *out, const char *name, const char *type, const 
     text_printf(out, "%s %lld\n", name, (long long)value);
 }
 
-static void put_listeners(struct text *out, const char *name, const char *type, const char *help, const int64_t *values)
+static void put_listeners(struct text *out, const char *name, const char *type, const char *help,
+                          const int64_t *values)
 {
     static const char *const listeners[] = {"people", "devices"};
 
@@ -79,7 +80,8 @@ void metrics_show(struct request *request)
     put_one(&out, "locum_streams", "gauge", "Open event streams.", figures.streams);
     put_one(&out, "locum_body_bytes_in_total", "counter", "Bytes of request bodies.", figures.bytes_in);
     put_one(&out, "locum_body_bytes_out_total", "counter", "Bytes of answer bodies.", figures.bytes_out);
-    put_one(&out, "locum_data_free_bytes", "gauge", "Free space where the data lie.", file_space(console->data_dirfd));
+    put_one(&out, "locum_data_free_bytes", "gauge", "Free space where the data lie.",
+            file_space(console->data_dirfd));
     if (console->scheduler)
         put_one(&out, "locum_scheduler_age_seconds", "gauge", "Since the scheduler began a round.",
                 scheduler_age_s(console->scheduler));

@@ -15,7 +15,7 @@
 #define PAGES_MOST 1000
 
 struct page {
-    const char *path; /* "assets/app.js" */
+    const char *path;         /* "assets/app.js" */
     const char *bytes, *gzip; /* gzip NULL: none */
     size_t size, gzip_size;
     char etag[17];
@@ -30,10 +30,18 @@ struct pages {
 static const struct {
     const char *ending, *type;
 } types[] = {
-    {".html", "text/html; charset=utf-8"}, {".js", "text/javascript; charset=utf-8"}, {".mjs", "text/javascript; charset=utf-8"},
-    {".css", "text/css; charset=utf-8"}, {".svg", "image/svg+xml"}, {".png", "image/png"}, {".ico", "image/x-icon"},
-    {".json", "application/json"}, {".webmanifest", "application/manifest+json"}, {".woff2", "font/woff2"},
-    {".txt", "text/plain; charset=utf-8"}, {".map", "application/json"},
+    {".html", "text/html; charset=utf-8"},
+    {".js", "text/javascript; charset=utf-8"},
+    {".mjs", "text/javascript; charset=utf-8"},
+    {".css", "text/css; charset=utf-8"},
+    {".svg", "image/svg+xml"},
+    {".png", "image/png"},
+    {".ico", "image/x-icon"},
+    {".json", "application/json"},
+    {".webmanifest", "application/manifest+json"},
+    {".woff2", "font/woff2"},
+    {".txt", "text/plain; charset=utf-8"},
+    {".map", "application/json"},
 };
 
 static bool ends_with(const char *text, const char *ending)
@@ -172,7 +180,8 @@ static void answer_page(struct request *request, const struct page *page)
     const char *etag = arena_printf(request->arena, "\"%s%s\"", page->etag, packed ? "-gz" : "");
 
     answer_header(request, "ETag", etag);
-    answer_header(request, "Cache-Control", has_hash(page->path) ? "public, max-age=31536000, immutable" : "no-cache");
+    answer_header(request, "Cache-Control",
+                  has_hash(page->path) ? "public, max-age=31536000, immutable" : "no-cache");
     if (page->gzip)
         answer_header(request, "Vary", "Accept-Encoding");
     if (known && strstr(known, etag)) {
@@ -188,7 +197,8 @@ static void answer_page(struct request *request, const struct page *page)
 /* A path that is no file is a place inside the pages, unless its last part looks like a file of the build. */
 static bool is_place(const char *path)
 {
-    return !ends_with(path, ".js") && !ends_with(path, ".css") && !ends_with(path, ".map") && !ends_with(path, ".gz");
+    return !ends_with(path, ".js") && !ends_with(path, ".css") && !ends_with(path, ".map") &&
+           !ends_with(path, ".gz");
 }
 
 void pages_get(struct request *request)
@@ -203,7 +213,8 @@ void pages_get(struct request *request)
     if (page) {
         answer_page(request, page);
     } else if (pages->count == 0) {
-        error_set(&err, ERROR_MISSING, "The pages are not built: `make www` builds them, or name their folder with --www");
+        error_set(&err, ERROR_MISSING,
+                  "The pages are not built: `make www` builds them, or name their folder with --www");
         answer_status_error(request, 503, &err, NULL);
     } else {
         error_set(&err, ERROR_MISSING, "There is nothing at this path");

@@ -12,7 +12,8 @@
 static const struct {
     enum role role;
     const char *name;
-} roles[] = {{ROLE_VIEWER, "viewer"}, {ROLE_SUPPORT, "support"}, {ROLE_RELEASE, "release"}, {ROLE_ADMIN, "admin"}};
+} roles[] = {
+    {ROLE_VIEWER, "viewer"}, {ROLE_SUPPORT, "support"}, {ROLE_RELEASE, "release"}, {ROLE_ADMIN, "admin"}};
 
 const char *role_name(enum role role)
 {
@@ -87,7 +88,8 @@ bool commit(struct db_conn **conn, struct error *err)
 
 static bool count(struct db_conn *conn, const char *role, int64_t *many, struct error *err)
 {
-    struct db_query *query = db_query(conn, "SELECT count(*) FROM operators WHERE :role IS NULL OR role = :role");
+    struct db_query *query =
+        db_query(conn, "SELECT count(*) FROM operators WHERE :role IS NULL OR role = :role");
 
     db_bind_text(query, ":role", role);
     *many = db_step(query) ? db_integer(query, 0) : 0;
@@ -113,7 +115,8 @@ void people_setup_token(struct people *people, char *token)
     pthread_mutex_unlock(&people->lock);
 }
 
-static bool add_row(struct db_conn *conn, const char *name, const char *hash, enum role role, struct error *err)
+static bool add_row(struct db_conn *conn, const char *name, const char *hash, enum role role,
+                    struct error *err)
 {
     struct db_query *query = db_query(conn, "INSERT INTO operators (name, password, role, created_at) "
                                             "VALUES (:name, :password, :role, :now)");
@@ -147,12 +150,14 @@ bool people_first(struct console *console, const char *name, const char *passwor
         return false;
     if (many > 0)
         return error_set(err, ERROR_CONFLICT, "There is an operator already: sign in");
-    if (!add_row(conn, name, hash, ROLE_ADMIN, err) || !audit_add(conn, name, "create", name, "first operator", err))
+    if (!add_row(conn, name, hash, ROLE_ADMIN, err) ||
+        !audit_add(conn, name, "create", name, "first operator", err))
         return false;
     return commit(&conn, err);
 }
 
-bool people_setup(struct console *console, const char *token, const char *name, const char *password, struct error *err)
+bool people_setup(struct console *console, const char *token, const char *name, const char *password,
+                  struct error *err)
 {
     struct people *people = console->people;
     char hash[SHA256_HEX];
@@ -162,7 +167,8 @@ bool people_setup(struct console *console, const char *token, const char *name, 
     bool good = people->setup[0] && secret_equal(hash, people->setup, SHA256_HEX - 1);
     pthread_mutex_unlock(&people->lock);
     if (!good)
-        return error_set(err, ERROR_DENIED, "This set-up link is not valid: the newest one is in the output of locum serve");
+        return error_set(err, ERROR_DENIED,
+                         "This set-up link is not valid: the newest one is in the output of locum serve");
     if (!people_first(console, name, password, err))
         return false;
     pthread_mutex_lock(&people->lock);
@@ -171,8 +177,8 @@ bool people_setup(struct console *console, const char *token, const char *name, 
     return true;
 }
 
-bool operator_add(struct console *console, const char *name, const char *password, enum role role, const char *by,
-                  struct error *err)
+bool operator_add(struct console *console, const char *name, const char *password, enum role role,
+                  const char *by, struct error *err)
 {
     char hash[PASSWORD_HASH_SIZE];
 
@@ -180,7 +186,8 @@ bool operator_add(struct console *console, const char *name, const char *passwor
         return false;
     password_hash(password, hash);
     DB_DONE(conn) = db_write(console->db, err);
-    if (!conn || !add_row(conn, name, hash, role, err) || !audit_add(conn, by, "create", name, role_name(role), err))
+    if (!conn || !add_row(conn, name, hash, role, err) ||
+        !audit_add(conn, by, "create", name, role_name(role), err))
         return false;
     return commit(&conn, err);
 }
@@ -211,9 +218,9 @@ static bool not_last(struct db_conn *conn, const char *name, struct error *err)
 
 static bool sessions_end(struct db_conn *conn, const char *name, const char *keep, struct error *err)
 {
-    struct db_query *query =
-        db_query(conn, "DELETE FROM sessions WHERE operator_id = (SELECT id FROM operators WHERE name = :name) "
-                       "AND token <> :keep");
+    struct db_query *query = db_query(
+        conn, "DELETE FROM sessions WHERE operator_id = (SELECT id FROM operators WHERE name = :name) "
+              "AND token <> :keep");
 
     db_bind_text(query, ":name", name);
     db_bind_text(query, ":keep", keep ? keep : "");
@@ -287,8 +294,8 @@ static bool own_password(struct console *console, struct arena *arena, const cha
     return db_end(query, err);
 }
 
-bool operator_password(struct console *console, const struct person *person, const char *before, const char *after,
-                       const char *address, const char *session, struct error *err)
+bool operator_password(struct console *console, const struct person *person, const char *before,
+                       const char *after, const char *address, const char *session, struct error *err)
 {
     ARENA(arena);
     char fresh[PASSWORD_HASH_SIZE], keep[SHA256_HEX] = "";
@@ -306,7 +313,8 @@ bool operator_password(struct console *console, const struct person *person, con
     if (session)
         secret_hash(session, keep);
     DB_DONE(conn) = db_write(console->db, err);
-    if (!conn || !set_password(conn, person->name, fresh, err) || !sessions_end(conn, person->name, keep, err) ||
+    if (!conn || !set_password(conn, person->name, fresh, err) ||
+        !sessions_end(conn, person->name, keep, err) ||
         !audit_add(conn, person->name, "change password", person->name, NULL, err))
         return false;
     console->people->changes++;
@@ -320,7 +328,8 @@ bool operators_write(struct console *console, struct text *out, struct error *er
     DB_DONE(conn) = db_read(console->db, err);
     if (!conn)
         return false;
-    struct db_query *query = db_query(conn, "SELECT name, role, created_at, last_seen FROM operators ORDER BY name");
+    struct db_query *query =
+        db_query(conn, "SELECT name, role, created_at, last_seen FROM operators ORDER BY name");
     json_write_init(&json, out);
     json_write_array(&json, NULL);
     while (db_step(query)) {

@@ -19,9 +19,9 @@ struct attempt {
 struct people {
     pthread_mutex_t lock;
     pthread_cond_t check_ends;
-    int checks;                    /* passwords being checked */
+    int checks; /* passwords being checked */
     struct attempt attempts[ATTEMPTS_KEPT];
-    char setup[SHA256_HEX];        /* hash of the set-up link's token; empty: none */
+    char setup[SHA256_HEX];          /* hash of the set-up link's token; empty: none */
     char nobody[PASSWORD_HASH_SIZE]; /* what unknown names are compared with */
     _Atomic int64_t changes;
 };

@@ -10,7 +10,8 @@
 #define CLOSED_S (15 * 60)
 #define SEEN_EVERY_S 300
 
-/* --- passwords ---------------------------------------------------------------------------------------------------- */
+/* --- passwords
+ * ---------------------------------------------------------------------------------------------------- */
 bool password_good(const char *password, struct error *err)
 {
     size_t size = strlen(password);
@@ -66,7 +67,8 @@ static struct attempt *attempt_find(struct people *people, const char *key, bool
 }
 
 /* Counts the try as a failure until it is done, so that many at once do not pass together. */
-bool sign_in_try(struct people *people, const char *name, const char *address, int64_t *wait_s, struct error *err)
+bool sign_in_try(struct people *people, const char *name, const char *address, int64_t *wait_s,
+                 struct error *err)
 {
     char key[SHA256_HEX];
     int64_t now = clock_now();
@@ -81,7 +83,8 @@ bool sign_in_try(struct people *people, const char *name, const char *address, i
     pthread_mutex_unlock(&people->lock);
     if (open)
         return true;
-    return error_set(err, ERROR_LIMIT, "Too many failed sign-ins: wait %lld minutes", (long long)(*wait_s + 59) / 60);
+    return error_set(err, ERROR_LIMIT, "Too many failed sign-ins: wait %lld minutes",
+                     (long long)(*wait_s + 59) / 60);
 }
 
 void sign_in_done(struct people *people, const char *name, const char *address, bool good)
@@ -98,14 +101,16 @@ void sign_in_done(struct people *people, const char *name, const char *address, 
     pthread_mutex_unlock(&people->lock);
 }
 
-/* --- sessions ----------------------------------------------------------------------------------------------------- */
-static bool find_operator(struct console *console, struct arena *arena, const char *name, struct person *person,
-                          char **hash, struct error *err)
+/* --- sessions
+ * ----------------------------------------------------------------------------------------------------- */
+static bool find_operator(struct console *console, struct arena *arena, const char *name,
+                          struct person *person, char **hash, struct error *err)
 {
     DB_DONE(conn) = db_read(console->db, err);
     if (!conn)
         return false;
-    struct db_query *query = db_query(conn, "SELECT id, name, role, password FROM operators WHERE name = :name");
+    struct db_query *query =
+        db_query(conn, "SELECT id, name, role, password FROM operators WHERE name = :name");
     db_bind_text(query, ":name", name);
     *hash = NULL;
     if (db_step(query)) {
@@ -128,9 +133,9 @@ bool session_add(struct console *console, int64_t operator_id, const char *addre
     DB_DONE(conn) = db_write(console->db, err);
     if (!conn)
         return false;
-    struct db_query *query =
-        db_query(conn, "INSERT INTO sessions (token, operator_id, address, created_at, last_seen, expires_at) "
-                       "VALUES (:token, :operator, :address, :now, :now, :expires)");
+    struct db_query *query = db_query(
+        conn, "INSERT INTO sessions (token, operator_id, address, created_at, last_seen, expires_at) "
+              "VALUES (:token, :operator, :address, :now, :now, :expires)");
     db_bind_text(query, ":token", hash);
     db_bind_integer(query, ":operator", operator_id);
     db_bind_text(query, ":address", address);
@@ -201,8 +206,8 @@ static void session_touch(struct console *console, const char *hash, int64_t ope
     commit(&conn, &err);
 }
 
-static bool by_session(struct console *console, struct arena *arena, const char *secret, struct person *person,
-                       struct error *err)
+static bool by_session(struct console *console, struct arena *arena, const char *secret,
+                       struct person *person, struct error *err)
 {
     char hash[SHA256_HEX];
     int64_t now = clock_now(), seen = 0;
@@ -212,9 +217,10 @@ static bool by_session(struct console *console, struct arena *arena, const char 
     struct db_conn *conn = db_read(console->db, err);
     if (!conn)
         return false;
-    struct db_query *query = db_query(conn, "SELECT o.id, o.name, o.role, s.last_seen FROM sessions s "
-                                            "JOIN operators o ON o.id = s.operator_id "
-                                            "WHERE s.token = :token AND s.expires_at > :now AND s.last_seen > :idle");
+    struct db_query *query =
+        db_query(conn, "SELECT o.id, o.name, o.role, s.last_seen FROM sessions s "
+                       "JOIN operators o ON o.id = s.operator_id "
+                       "WHERE s.token = :token AND s.expires_at > :now AND s.last_seen > :idle");
     db_bind_text(query, ":token", hash);
     db_bind_integer(query, ":now", now);
     db_bind_integer(query, ":idle", now - SESSION_IDLE_S);
@@ -244,9 +250,10 @@ static bool by_token(struct console *console, struct arena *arena, const char *t
     DB_DONE(conn) = db_read(console->db, err);
     if (!conn)
         return false;
-    struct db_query *query = db_query(conn, "SELECT o.id, o.name, o.role, t.role FROM tokens t "
-                                            "JOIN operators o ON o.id = t.operator_id "
-                                            "WHERE t.token = :token AND (t.expires_at IS NULL OR t.expires_at > :now)");
+    struct db_query *query =
+        db_query(conn, "SELECT o.id, o.name, o.role, t.role FROM tokens t "
+                       "JOIN operators o ON o.id = t.operator_id "
+                       "WHERE t.token = :token AND (t.expires_at IS NULL OR t.expires_at > :now)");
     db_bind_text(query, ":token", hash);
     db_bind_integer(query, ":now", clock_now());
     if (db_step(query)) {
@@ -277,7 +284,8 @@ void people_sweep(struct console *console)
     DB_DONE(conn) = db_write(console->db, &err);
     if (!conn)
         return;
-    struct db_query *query = db_query(conn, "DELETE FROM sessions WHERE expires_at <= :now OR last_seen <= :idle");
+    struct db_query *query =
+        db_query(conn, "DELETE FROM sessions WHERE expires_at <= :now OR last_seen <= :idle");
     db_bind_integer(query, ":now", clock_now());
     db_bind_integer(query, ":idle", clock_now() - SESSION_IDLE_S);
     if (!db_run(query, NULL, &err))

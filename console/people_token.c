@@ -27,8 +27,8 @@ static bool owner(struct db_conn *conn, const char *name, int64_t *id, enum role
     return found ? true : error_set(err, ERROR_MISSING, "There is no operator \"%s\"", name);
 }
 
-static bool add_row(struct db_conn *conn, int64_t operator_id, const char *name, const char *token, enum role role,
-                    int64_t lasts_s, struct error *err)
+static bool add_row(struct db_conn *conn, int64_t operator_id, const char *name, const char *token,
+                    enum role role, int64_t lasts_s, struct error *err)
 {
     struct db_query *query =
         db_query(conn, "INSERT INTO tokens (operator_id, name, token, role, created_at, expires_at) "
@@ -67,7 +67,8 @@ bool token_add(struct console *console, const char *operator_name, const char *n
     if (tokens >= TOKENS_MOST)
         return error_set(err, ERROR_LIMIT, "An operator has at most %d tokens", TOKENS_MOST);
     if (role && *role > own)
-        return error_set(err, ERROR_DENIED, "A token has at most its operator's role, here \"%s\"", role_name(own));
+        return error_set(err, ERROR_DENIED, "A token has at most its operator's role, here \"%s\"",
+                         role_name(own));
     if (!add_row(conn, id, name, token, role ? *role : own, lasts_s, err) ||
         !audit_add(conn, operator_name, "create token", name, role_name(role ? *role : own), err))
         return false;
@@ -81,8 +82,9 @@ bool token_remove(struct console *console, const char *operator_name, const char
     DB_DONE(conn) = db_write(console->db, err);
     if (!conn)
         return false;
-    struct db_query *query = db_query(conn, "DELETE FROM tokens WHERE name = :name AND "
-                                            "operator_id = (SELECT id FROM operators WHERE name = :operator)");
+    struct db_query *query =
+        db_query(conn, "DELETE FROM tokens WHERE name = :name AND "
+                       "operator_id = (SELECT id FROM operators WHERE name = :operator)");
     db_bind_text(query, ":name", name);
     db_bind_text(query, ":operator", operator_name);
     if (!db_run(query, &removed, err))

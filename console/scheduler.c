@@ -29,9 +29,11 @@ static void step_run(struct scheduler *scheduler, const struct scheduler_row *ro
     char text[600];
 
     if (!row->step(scheduler->console, &err))
-        log_event(LOG_WARNING, "step_failed", "step=%s reason=%s", row->name, log_quote(text, sizeof(text), err.text));
+        log_event(LOG_WARNING, "step_failed", "step=%s reason=%s", row->name,
+                  log_quote(text, sizeof(text), err.text));
     if (clock_boot_ms() - began > SLOW_MS)
-        log_event(LOG_WARNING, "step_slow", "step=%s ms=%lld", row->name, (long long)(clock_boot_ms() - began));
+        log_event(LOG_WARNING, "step_slow", "step=%s ms=%lld", row->name,
+                  (long long)(clock_boot_ms() - began));
 }
 
 /* Does what is due; returns when the next step is. */
@@ -80,7 +82,8 @@ static void *scheduler_run(void *context)
     return NULL;
 }
 
-struct scheduler *scheduler_start(struct console *console, const struct scheduler_row *table, struct error *err)
+struct scheduler *scheduler_start(struct console *console, const struct scheduler_row *table,
+                                  struct error *err)
 {
     struct scheduler *scheduler = calloc(1, sizeof(*scheduler));
     pthread_condattr_t attributes;

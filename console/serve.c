@@ -37,7 +37,8 @@ struct serving {
     char setup_token[SECRET_SIZE]; /* empty: there is an operator */
 };
 
-/* --- what must be there before the first request ------------------------------------------------------------------ */
+/* --- what must be there before the first request
+ * ------------------------------------------------------------------ */
 static bool authority_prepare(struct serving *serving, struct error *err)
 {
     struct console *console = &serving->console;
@@ -47,7 +48,8 @@ static bool authority_prepare(struct serving *serving, struct error *err)
     if (!folder_make(serving->data.dirfd, "tls", 0700, err))
         return false;
     FD(folder) = folder_open_beneath(serving->data.dirfd, "tls", err);
-    if (folder < 0 || !certificate_prepare(folder, machine_names(&serving->arena, console->device_url), err) ||
+    if (folder < 0 ||
+        !certificate_prepare(folder, machine_names(&serving->arena, console->device_url), err) ||
         !file_read(&serving->arena, folder, "ca.pem", 64 << 10, &pem, &size, err) ||
         !certificate_fingerprint(pem, size, console->ca_fingerprint, err))
         return error_add(err, "The devices' certificate");
@@ -100,9 +102,9 @@ static void name_addresses(struct serving *serving)
     console->plain_http = !options->cert;
     console->people_url =
         listen_url(arena, options->cert ? "https" : "http", options->listen, listen_port(options->listen));
-    console->device_url = options->device_url
-                              ? options->device_url
-                              : listen_url(arena, "https", options->device_listen, listen_port(options->device_listen));
+    console->device_url = options->device_url ? options->device_url
+                                              : listen_url(arena, "https", options->device_listen,
+                                                           listen_port(options->device_listen));
 }
 
 static bool console_open(struct serving *serving, struct error *err)
@@ -171,15 +173,17 @@ static void console_stop(struct serving *serving)
     arena_end(&serving->arena);
 }
 
-/* --- telling ------------------------------------------------------------------------------------------------------ */
+/* --- telling
+ * ------------------------------------------------------------------------------------------------------ */
 static void tell_start(const struct serving *serving)
 {
     const struct console *console = &serving->console;
 
-    printf("locum %s serves %s\n  people   %s\n  devices  %s\n", LOCUM_VERSION, console->data_path, console->people_url,
-           console->device_url);
+    printf("locum %s serves %s\n  people   %s\n  devices  %s\n", LOCUM_VERSION, console->data_path,
+           console->people_url, console->device_url);
     if (serving->setup_token[0])
-        printf("  set up   %s/setup#%s   (once; it lapses when this ends)\n", console->people_url, serving->setup_token);
+        printf("  set up   %s/setup#%s   (once; it lapses when this ends)\n", console->people_url,
+               serving->setup_token);
     if (repo_is_starter(console->repo))
         printf("  starter mode: all signing keys lie in %s/keys\n", console->data_path);
     if (pages_count(console->pages) == 0)

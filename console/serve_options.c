@@ -16,14 +16,17 @@ static const struct {
     const char *name, *value, *help;
     size_t offset;
 } rows[] = {
-    {"--data", "DIR", "everything the console keeps; made when missing", offsetof(struct serve_options, data)},
+    {"--data", "DIR", "everything the console keeps; made when missing",
+     offsetof(struct serve_options, data)},
     {"--listen", "ADDRESS:PORT", "for people (127.0.0.1:8080)", offsetof(struct serve_options, listen)},
-    {"--device-listen", "ADDRESS:PORT", "for devices, TLS (0.0.0.0:8443)", offsetof(struct serve_options, device_listen)},
+    {"--device-listen", "ADDRESS:PORT", "for devices, TLS (0.0.0.0:8443)",
+     offsetof(struct serve_options, device_listen)},
     {"--device-url", "URL", "what devices call this console; goes into claim codes and the certificate",
      offsetof(struct serve_options, device_url)},
     {"--admin-password-file", "FILE", "first start without a person: operator \"admin\" with this password",
      offsetof(struct serve_options, admin_password_file)},
-    {"--cert", "FILE", "certificate chain (PEM): the people's address becomes https", offsetof(struct serve_options, cert)},
+    {"--cert", "FILE", "certificate chain (PEM): the people's address becomes https",
+     offsetof(struct serve_options, cert)},
     {"--key", "FILE", "its private key (PEM)", offsetof(struct serve_options, key)},
     {"--www", "DIR", "the built pages (next to the program)", offsetof(struct serve_options, www)},
     {"--log", "LEVEL", "error, warning, info or debug (info)", offsetof(struct serve_options, log)},
@@ -32,11 +35,14 @@ static const struct {
 
 void serve_help(void)
 {
-    puts("locum serve --data DIR [OPTION…]\n\nThe console: pages and interface for people, orders and files for devices.\n");
+    puts("locum serve --data DIR [OPTION…]\n\nThe console: pages and interface for people, orders and files "
+         "for devices.\n");
     for (size_t i = 0; i < ROWS; i++)
         printf("  %-22s %-13s %s\n", rows[i].name, rows[i].value, rows[i].help);
-    puts("\nWithout --admin-password-file the first start prints a link, valid once, to set up the first operator.\n"
-         "SIGTERM or Ctrl-C stops it in order. Exit codes: 0 stopped, 1 failed, 2 wrong use, 5 DIR is open elsewhere.");
+    puts("\nWithout --admin-password-file the first start prints a link, valid once, to set up the first "
+         "operator.\n"
+         "SIGTERM or Ctrl-C stops it in order. Exit codes: 0 stopped, 1 failed, 2 wrong use, 5 DIR is open "
+         "elsewhere.");
 }
 
 static const char **value_of(struct serve_options *options, const char *name, size_t size)
@@ -55,9 +61,10 @@ static bool options_check(const struct serve_options *options, struct error *err
     if (!options->cert != !options->key)
         return error_set(err, ERROR_INPUT, "--cert and --key belong together");
     if (listen_port(options->listen) < 0 || listen_port(options->device_listen) < 0)
-        return error_set(err, ERROR_INPUT, "An address to listen on is written ADDRESS:PORT, for example 127.0.0.1:8080");
-    if (options->device_url &&
-        (strncmp(options->device_url, "https://", 8) != 0 || strchr(options->device_url + 8, '/') || !options->device_url[8]))
+        return error_set(err, ERROR_INPUT,
+                         "An address to listen on is written ADDRESS:PORT, for example 127.0.0.1:8080");
+    if (options->device_url && (strncmp(options->device_url, "https://", 8) != 0 ||
+                                strchr(options->device_url + 8, '/') || !options->device_url[8]))
         return error_set(err, ERROR_INPUT, "--device-url is written https://HOST:PORT");
     return true;
 }
@@ -74,7 +81,8 @@ bool serve_options_read(int argc, char **argv, struct serve_options *options, st
             return true;
         }
         if (!value)
-            return error_set(err, ERROR_INPUT, "There is no option \"%s\"; `locum serve --help` shows them", word);
+            return error_set(err, ERROR_INPUT, "There is no option \"%s\"; `locum serve --help` shows them",
+                             word);
         if (*value)
             return error_set(err, ERROR_INPUT, "%s is there twice", word);
         if (!equal && i + 1 == argc)

@@ -17,7 +17,8 @@ bool serve_options_read(int argc, char **argv, struct serve_options *options, st
 void serve_help(void); /* to standard output */
 /* "https://127.0.0.1:8080" for a listening address; 0.0.0.0 becomes an address of this machine. */
 const char *listen_url(struct arena *arena, const char *scheme, const char *listen, int port);
-/* Everything that devices may call this machine: localhost, its name, its addresses, the host of `device_url`. NULL-terminated. */
+/* Everything that devices may call this machine: localhost, its name, its addresses, the host of
+ * `device_url`. NULL-terminated. */
 const char *const *machine_names(struct arena *arena, const char *device_url);
 /* The port of "ADDRESS:PORT"; -1 when it is none. */
 int listen_port(const char *listen);

@@ -13,8 +13,9 @@
 
 #define PEOPLE_THREADS 64
 #define DEVICE_THREADS 256
-#define QUEUE 20                 /* accepted connections that wait for a thread, of each port */
-#define FILES_NEEDED 1024        /* both ports' connections and queues, the database, objects: see raise_file_limit */
+#define QUEUE 20 /* accepted connections that wait for a thread, of each port */
+#define FILES_NEEDED                                                                                         \
+    1024 /* both ports' connections and queues, the database, objects: see raise_file_limit */
 
 struct exchange *exchange_of(struct request *request)
 {
@@ -26,11 +27,13 @@ struct server *request_server(struct request *request)
     return exchange_of(request)->port->server;
 }
 
-/* --- one request -------------------------------------------------------------------------------------------------- */
+/* --- one request
+ * -------------------------------------------------------------------------------------------------- */
 static void exchange_init(struct exchange *exchange, struct mg_connection *connection)
 {
     static const struct mg_request_info unread = {.request_method = "-"};
-    const struct mg_request_info *info = mg_get_request_info(connection); /* NULL before a request could be read */
+    const struct mg_request_info *info =
+        mg_get_request_info(connection); /* NULL before a request could be read */
     struct port *port = mg_get_user_data(mg_get_context(connection));
     struct request *request = &exchange->request;
     uint8_t id[8];
@@ -62,13 +65,14 @@ static void exchange_log(const struct exchange *exchange)
 
     if (level > log_level)
         return;
-    log_event(level, "request", "id=%s method=%s path=%s status=%d ms=%lld who=%s", request->id, request->method,
-              log_quote(path, sizeof(path), exchange->info->local_uri_raw ? exchange->info->local_uri_raw : "-"),
-              exchange->status, (long long)(clock_boot_ms() - exchange->started_ms),
-              log_quote(who, sizeof(who),
-                        request->operator_name ? request->operator_name
-                        : request->device_name ? request->device_name
-                                               : "-"));
+    log_event(
+        level, "request", "id=%s method=%s path=%s status=%d ms=%lld who=%s", request->id, request->method,
+        log_quote(path, sizeof(path), exchange->info->local_uri_raw ? exchange->info->local_uri_raw : "-"),
+        exchange->status, (long long)(clock_boot_ms() - exchange->started_ms),
+        log_quote(who, sizeof(who),
+                  request->operator_name ? request->operator_name
+                  : request->device_name ? request->device_name
+                                         : "-"));
 }
 
 /* A change by a person stands in the audit: whoever looks at that page is told, after the commit. */
@@ -164,7 +168,8 @@ static void end_request(const struct mg_connection *connection, int status)
     watch_idle(info->user_data, info->conn_data);
 }
 
-/* --- connections -------------------------------------------------------------------------------------------------- */
+/* --- connections
+ * -------------------------------------------------------------------------------------------------- */
 static int init_connection(const struct mg_connection *connection, void **data)
 {
     *data = watch_add(mg_get_user_data(mg_get_context(connection)));
@@ -210,9 +215,10 @@ static int external_ssl_context(void **context, void *user_data)
     return 1;
 }
 
-/* --- start and stop ----------------------------------------------------------------------------------------------- */
-/* accept() that fails with EMFILE makes civetweb's loop spin. It cannot happen when the limit is above all that the fixed
- * number of threads can hold open. */
+/* --- start and stop
+ * ----------------------------------------------------------------------------------------------- */
+/* accept() that fails with EMFILE makes civetweb's loop spin. It cannot happen when the limit is above all
+ * that the fixed number of threads can hold open. */
 static bool raise_file_limit(struct error *err)
 {
     struct rlimit limit;
@@ -221,24 +227,55 @@ static bool raise_file_limit(struct error *err)
         return error_errno(err, "The limit of open files cannot be read");
     limit.rlim_cur = limit.rlim_max < 8192 ? limit.rlim_max : 8192;
     if (limit.rlim_cur < FILES_NEEDED || setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return error_set(err, ERROR_LIMIT, "At least %d open files must be allowed (ulimit -n), here it is %llu",
-                         FILES_NEEDED, (unsigned long long)limit.rlim_max);
+        return error_set(err, ERROR_LIMIT,
+                         "At least %d open files must be allowed (ulimit -n), here it is %llu", FILES_NEEDED,
+                         (unsigned long long)limit.rlim_max);
     return true;
 }
 
 static bool port_start(struct port *port, const char *listen, struct error *err)
 {
-    const struct mg_callbacks callbacks = {
-        .begin_request = begin_request, .end_request = end_request, .log_message = log_message,
-        .external_ssl_ctx = port->tls ? external_ssl_context : NULL, .connection_close = connection_close,
-        .init_connection = init_connection, .http_error = http_error};
+    const struct mg_callbacks callbacks = {.begin_request = begin_request,
+                                           .end_request = end_request,
+                                           .log_message = log_message,
+                                           .external_ssl_ctx = port->tls ? external_ssl_context : NULL,
+                                           .connection_close = connection_close,
+                                           .init_connection = init_connection,
+                                           .http_error = http_error};
     char where[128], threads[16], queue[16];
-    const char *options[] = {
-        "listening_ports", where, "num_threads", threads, "connection_queue", queue, "enable_keep_alive", "yes",
-        "keep_alive_timeout_ms", "30000", "request_timeout_ms", "10000", "decode_url", "no", "decode_query_string", "no",
-        "tcp_nodelay", "1", "enable_directory_listing", "no", "access_control_allow_origin", "",
-        "access_control_allow_methods", "", "access_control_allow_headers", "", "linger_timeout_ms", "1000",
-        "max_request_size", "16384", "enable_auth_domain_check", "no", NULL};
+    const char *options[] = {"listening_ports",
+                             where,
+                             "num_threads",
+                             threads,
+                             "connection_queue",
+                             queue,
+                             "enable_keep_alive",
+                             "yes",
+                             "keep_alive_timeout_ms",
+                             "30000",
+                             "request_timeout_ms",
+                             "10000",
+                             "decode_url",
+                             "no",
+                             "decode_query_string",
+                             "no",
+                             "tcp_nodelay",
+                             "1",
+                             "enable_directory_listing",
+                             "no",
+                             "access_control_allow_origin",
+                             "",
+                             "access_control_allow_methods",
+                             "",
+                             "access_control_allow_headers",
+                             "",
+                             "linger_timeout_ms",
+                             "1000",
+                             "max_request_size",
+                             "16384",
+                             "enable_auth_domain_check",
+                             "no",
+                             NULL};
     struct mg_error_data problem = {0};
     char reason[256] = "";
     struct mg_server_port actual;
@@ -265,14 +302,16 @@ static bool ports_start(struct server *server, const struct server_options *opti
     struct port *people = &server->ports[0], *devices = &server->ports[1];
 
     if (!(mg_init_library(MG_FEATURES_TLS) & MG_FEATURES_TLS))
-        return error_set(err, ERROR_SYSTEM, "The HTTP library finds no TLS: libssl.so and libcrypto.so of this program are missing");
-    *people = (struct port){.server = server, .listener = LISTENER_PEOPLE, .threads = PEOPLE_THREADS};
-    *devices = (struct port){.server = server, .listener = LISTENER_DEVICES, .threads = DEVICE_THREADS};
-    if (options->people_chain && !(people->tls = tls_context_new(options->people_chain, options->people_key, err)))
+        return error_set(
+            err, ERROR_SYSTEM,
+            "The HTTP library finds no TLS: libssl.so and libcrypto.so of this program are missing");
+    if (options->people_chain &&
+        !(people->tls = tls_context_new(options->people_chain, options->people_key, err)))
         return false;
     if (!(devices->tls = tls_context_new(options->device_chain, options->device_key, err)))
         return false;
-    return port_start(devices, options->device_listen, err) && port_start(people, options->people_listen, err);
+    return port_start(devices, options->device_listen, err) &&
+           port_start(people, options->people_listen, err);
 }
 
 struct server *server_start(struct console *console, const struct server_options *options, struct error *err)
@@ -282,6 +321,10 @@ struct server *server_start(struct console *console, const struct server_options
     if (!server)
         abort();
     server->console = console;
+    server->ports[0] =
+        (struct port){.server = server, .listener = LISTENER_PEOPLE, .threads = PEOPLE_THREADS};
+    server->ports[1] =
+        (struct port){.server = server, .listener = LISTENER_DEVICES, .threads = DEVICE_THREADS};
     if (!raise_file_limit(err)) {
         free(server);
         return NULL;

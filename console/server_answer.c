@@ -8,24 +8,43 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BROWSER_HEADERS                                                                                              \
-    "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Opener-Policy: same-origin\r\n"
-#define PAGE_POLICY                                                                                                  \
-    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "         \
-    "img-src 'self' blob: data:; font-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "         \
+#define BROWSER_HEADERS                                                                                      \
+    "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Opener-Policy: "        \
+    "same-origin\r\n"
+#define PAGE_POLICY                                                                                          \
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " \
+    "img-src 'self' blob: data:; font-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "  \
     "frame-ancestors 'none'; require-trusted-types-for 'script'\r\n"
 
 struct status_text {
     int status;
     const char *text;
 };
-static const struct status_text status_texts[] = {
-    {200, "OK"}, {201, "Created"}, {204, "No Content"}, {206, "Partial Content"}, {304, "Not Modified"},
-    {400, "Bad Request"}, {401, "Unauthorized"}, {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"},
-    {408, "Request Timeout"}, {409, "Conflict"}, {411, "Length Required"}, {413, "Content Too Large"},
-    {416, "Range Not Satisfiable"}, {417, "Expectation Failed"}, {422, "Unprocessable Content"},
-    {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"}, {500, "Internal Server Error"},
-    {501, "Not Implemented"}, {503, "Service Unavailable"}, {505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"}, {0, "Answer"}};
+static const struct status_text status_texts[] = {{200, "OK"},
+                                                  {201, "Created"},
+                                                  {204, "No Content"},
+                                                  {206, "Partial Content"},
+                                                  {304, "Not Modified"},
+                                                  {400, "Bad Request"},
+                                                  {401, "Unauthorized"},
+                                                  {403, "Forbidden"},
+                                                  {404, "Not Found"},
+                                                  {405, "Method Not Allowed"},
+                                                  {408, "Request Timeout"},
+                                                  {409, "Conflict"},
+                                                  {411, "Length Required"},
+                                                  {413, "Content Too Large"},
+                                                  {416, "Range Not Satisfiable"},
+                                                  {417, "Expectation Failed"},
+                                                  {422, "Unprocessable Content"},
+                                                  {429, "Too Many Requests"},
+                                                  {431, "Request Header Fields Too Large"},
+                                                  {500, "Internal Server Error"},
+                                                  {501, "Not Implemented"},
+                                                  {503, "Service Unavailable"},
+                                                  {505, "HTTP Version Not Supported"},
+                                                  {507, "Insufficient Storage"},
+                                                  {0, "Answer"}};
 
 static const char *status_text(int status)
 {
@@ -60,7 +79,8 @@ static bool send_piece(struct exchange *exchange, const void *bytes, size_t size
 }
 
 /* Status line and headers; `size` -1: without a length, until the end of the connection. */
-static void put_head(struct exchange *exchange, struct text *out, int status, const char *content_type, int64_t size)
+static void put_head(struct exchange *exchange, struct text *out, int status, const char *content_type,
+                     int64_t size)
 {
     exchange->status = status;
     if (size < 0 || exchange->request.content_length > exchange->body_read)
@@ -83,7 +103,8 @@ static void put_head(struct exchange *exchange, struct text *out, int status, co
     text_puts(out, "\r\n");
 }
 
-void answer_bytes(struct request *request, int status, const char *content_type, const void *bytes, size_t size)
+void answer_bytes(struct request *request, int status, const char *content_type, const void *bytes,
+                  size_t size)
 {
     struct exchange *exchange = exchange_of(request);
     TEXT(out);
@@ -179,7 +200,8 @@ void answer_and_close(struct exchange *exchange, int status, enum error_kind kin
     answer_status_error(&exchange->request, status, &err, NULL);
 }
 
-/* --- files -------------------------------------------------------------------------------------------------------- */
+/* --- files
+ * -------------------------------------------------------------------------------------------------------- */
 struct range {
     int64_t from, to; /* the bytes [from, to) */
     bool partial, unsatisfiable;
@@ -203,8 +225,9 @@ static struct range range_read(const char *header, int64_t size)
     int64_t from = -1, to = -1;
     const char *dash;
 
-    if (!header || strncmp(header, "bytes=", 6) != 0 || strchr(header, ',') || !(dash = strchr(header, '-')) ||
-        dash - header - 6 >= (long)sizeof(first) || strlen(dash + 1) >= sizeof(last))
+    if (!header || strncmp(header, "bytes=", 6) != 0 || strchr(header, ',') ||
+        !(dash = strchr(header, '-')) || dash - header - 6 >= (long)sizeof(first) ||
+        strlen(dash + 1) >= sizeof(last))
         return range;
     memcpy(first, header + 6, (size_t)(dash - header - 6));
     strcpy(last, dash + 1);
@@ -251,7 +274,8 @@ static const char *attachment_name(struct arena *arena, const char *name)
     const char *slash = strrchr(name, '/');
     TEXT(out);
 
-    for (const unsigned char *c = (const unsigned char *)(slash ? slash + 1 : name); *c && out.size < 300; c++) {
+    for (const unsigned char *c = (const unsigned char *)(slash ? slash + 1 : name); *c && out.size < 300;
+         c++) {
         if (strchr("-._", *c) || ((*c | 32) >= 'a' && (*c | 32) <= 'z') || (*c >= '0' && *c <= '9'))
             text_putc(&out, (char)*c);
         else
@@ -313,7 +337,8 @@ void answer_file(struct request *request, const struct file_answer *file)
         send_file(exchange, file->fd, range.from, range.to);
 }
 
-/* --- streams ------------------------------------------------------------------------------------------------------ */
+/* --- streams
+ * ------------------------------------------------------------------------------------------------------ */
 bool answer_stream(struct request *request, const char *content_type)
 {
     struct exchange *exchange = exchange_of(request);

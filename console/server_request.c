@@ -9,7 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* --- headers ------------------------------------------------------------------------------------------------------ */
+/* --- headers
+ * ------------------------------------------------------------------------------------------------------ */
 const char *request_header(struct request *request, const char *name)
 {
     const struct mg_request_info *info = exchange_of(request)->info;
@@ -55,9 +56,10 @@ static bool is_field_value(const char *value)
     return true;
 }
 
-/* Civetweb cuts the header lines where they lie, putting NULs over the colon and the line's end, and is lenient: it takes spaces before the
- * colon and bare line feeds, and ends the headers at a folded line, dropping what follows, Content-Length among it. What it overwrote
- * still tells: RFC 9112, 5.1 and 5.2, wants all three refused. */
+/* Civetweb cuts the header lines where they lie, putting NULs over the colon and the line's end, and is
+ * lenient: it takes spaces before the colon and bare line feeds, and ends the headers at a folded line,
+ * dropping what follows, Content-Length among it. What it overwrote still tells: RFC 9112, 5.1 and 5.2, wants
+ * all three refused. */
 static bool line_is_strict(const struct mg_header *header, bool last)
 {
     const char *colon = header->name + strlen(header->name);
@@ -99,8 +101,9 @@ static bool check_length(struct exchange *exchange)
     if (header_count(info, "Content-Length") > 1)
         return refuse(exchange, 400, "There is more than one Content-Length");
     if (header_count(info, "Transfer-Encoding") > 0)
-        return length ? refuse(exchange, 400, "Content-Length and Transfer-Encoding exclude each other")
-                      : refuse(exchange, 411, "A body needs a Content-Length; Transfer-Encoding is not taken");
+        return length
+                   ? refuse(exchange, 400, "Content-Length and Transfer-Encoding exclude each other")
+                   : refuse(exchange, 411, "A body needs a Content-Length; Transfer-Encoding is not taken");
     if (!length)
         return true;
     if (!int64_parse(length, 0, INT64_MAX / 2, &value))
@@ -120,7 +123,8 @@ bool request_check_headers(struct exchange *exchange)
         return refuse(exchange, 431, "A request has at most 63 headers");
     if (!headers_are_clean(info))
         return refuse(exchange, 400, "A header is malformed");
-    if (header_count(info, "Host") > 1 || (string_is(info->http_version, "1.1") && header_count(info, "Host") != 1))
+    if (header_count(info, "Host") > 1 ||
+        (string_is(info->http_version, "1.1") && header_count(info, "Host") != 1))
         return refuse(exchange, 400, "A request has exactly one Host");
     if (!check_length(exchange))
         return false;
@@ -132,10 +136,14 @@ bool request_check_headers(struct exchange *exchange)
     return true;
 }
 
-/* --- path and query ----------------------------------------------------------------------------------------------- */
+/* --- path and query
+ * ----------------------------------------------------------------------------------------------- */
 static int hex_value(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 char *percent_decode(struct arena *arena, const char *text, size_t size)
@@ -215,7 +223,8 @@ static bool row_matches(struct exchange *exchange, const struct route *route, co
             if (!*path->segments[segment])
                 return false;
             params[param++] = path->segments[segment];
-        } else if (strlen(path->segments[segment]) != size || strncmp(at, path->segments[segment], size) != 0) {
+        } else if (strlen(path->segments[segment]) != size ||
+                   strncmp(at, path->segments[segment], size) != 0) {
             return false;
         }
         at += size;
@@ -255,7 +264,8 @@ bool request_route(struct exchange *exchange)
             return true;
         }
         if (strlen(allow) + strlen(route->method) + 3 < sizeof(allow))
-            snprintf(allow + strlen(allow), sizeof(allow) - strlen(allow), "%s%s", *allow ? ", " : "", route->method);
+            snprintf(allow + strlen(allow), sizeof(allow) - strlen(allow), "%s%s", *allow ? ", " : "",
+                     route->method);
     }
     if (*allow) {
         answer_header(&exchange->request, "Allow", allow);
@@ -265,7 +275,8 @@ bool request_route(struct exchange *exchange)
     return false;
 }
 
-/* The value of the n-th parameter called `name`; NULL when there is none, "" with *bad when it is malformed. */
+/* The value of the n-th parameter called `name`; NULL when there is none, "" with *bad when it is malformed.
+ */
 static const char *query_find(struct exchange *exchange, const char *name, int n)
 {
     const char *at = exchange->info->query_string;
@@ -315,7 +326,8 @@ bool request_query_only(struct request *request, const char *const *allowed, str
     return true;
 }
 
-/* --- who asks ----------------------------------------------------------------------------------------------------- */
+/* --- who asks
+ * ----------------------------------------------------------------------------------------------------- */
 static const char *bearer(struct request *request)
 {
     const char *value = request_header(request, "Authorization");
@@ -344,8 +356,8 @@ static bool is_change(const struct request *request)
     return strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0;
 }
 
-/* A page elsewhere can make a browser send our cookie (RFC 6454): a change must come from our own origin. A front may end TLS,
- * so https of our own host is ours as well. */
+/* A page elsewhere can make a browser send our cookie (RFC 6454): a change must come from our own origin. A
+ * front may end TLS, so https of our own host is ours as well. */
 static bool origin_is_ours(struct request *request, bool needed)
 {
     const char *origin = request_header(request, "Origin");
@@ -358,7 +370,8 @@ static bool origin_is_ours(struct request *request, bool needed)
         return !needed;
     if (!host)
         return false;
-    return (request->console->plain_http && string_is(origin, arena_printf(request->arena, "http://%s", host))) ||
+    return (request->console->plain_http &&
+            string_is(origin, arena_printf(request->arena, "http://%s", host))) ||
            string_is(origin, arena_printf(request->arena, "https://%s", host));
 }
 
@@ -415,8 +428,8 @@ static bool person_allowed(struct exchange *exchange)
         return deny(exchange, 403, "A change needs the Origin of the console's own pages", NULL);
     if (person.role < least)
         return deny(exchange, 403,
-                    arena_printf(request->arena, "This needs the role \"%s\"; %s has \"%s\"", role_name(least),
-                                 person.name, role_name(person.role)),
+                    arena_printf(request->arena, "This needs the role \"%s\"; %s has \"%s\"",
+                                 role_name(least), person.name, role_name(person.role)),
                     "An administrator can grant the role");
     return true;
 }
@@ -430,7 +443,9 @@ bool request_allowed(struct exchange *exchange)
                : true;
 }
 
-/* --- body --------------------------------------------------------------------------------------------------------- */
+/* --- body
+ * ---------------------------------------------------------------------------------------------------------
+ */
 static bool send_continue(struct exchange *exchange)
 {
     static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -514,7 +529,8 @@ const struct json *request_json(struct request *request, const struct json_limit
         error_set(err, ERROR_INPUT, "The request needs a JSON body");
         return NULL;
     }
-    json = json_read(request->arena, request->body, request->body_size, limits ? limits : &json_limits_small, err);
+    json = json_read(request->arena, request->body, request->body_size, limits ? limits : &json_limits_small,
+                     err);
     if (!json) {
         error_add(err, "The body");
         return NULL;

@@ -22,7 +22,8 @@ static bool context_fill(SSL_CTX *context, const char *chain, const char *key, s
     SSL_CTX_set_session_id_context(context, id, sizeof(id) - 1);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_SERVER);
     SSL_CTX_set_timeout(context, 24 * 3600);
-    if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 || SSL_CTX_set_num_tickets(context, 1) != 1)
+    if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
+        SSL_CTX_set_num_tickets(context, 1) != 1)
         return tls_error(err, "TLS 1.2 cannot be set for", chain);
     if (SSL_CTX_use_certificate_chain_file(context, chain) != 1)
         return tls_error(err, "The certificate cannot be used:", chain);

@@ -11,13 +11,13 @@
 #include <time.h>
 
 #define WATCH_PERIOD_MS 250
-#define IDLE_LEAST_MS 1000 /* a connection is left alone for so long even when threads run short */
+#define IDLE_LEAST_MS 1000  /* a connection is left alone for so long even when threads run short */
 #define LATE_ANSWER_MS 3000 /* for the sentence that says so */
 #define FD_SEARCHED 8192
 
 struct watched {
     struct watched *next, **link;
-    int fd;              /* civetweb's socket; -1 before the first request, whose headers civetweb bounds itself */
+    int fd; /* civetweb's socket; -1 before the first request, whose headers civetweb bounds itself */
     int64_t deadline_ms; /* of clock_boot_ms; 0: none */
     bool late;           /* the deadline passed: no more bytes are taken, an answer may still be sent */
     int64_t idle_since;  /* 0: a request is being handled */

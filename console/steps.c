@@ -24,10 +24,7 @@ static bool people_step(struct console *console, struct error *err)
 }
 
 const struct scheduler_row steps[] = {
-    {"fleet_watch", 1000, fleet_watch},
-    {"fleet_flush", 3000, fleet_flush},
-    {"checkpoint", 5000, checkpoint_step},
-    {"metadata", 30000, metadata_step},
-    {"people", 600000, people_step},
-    {0},
+    {"fleet_watch", 1000, fleet_watch},    {"fleet_flush", 3000, fleet_flush},
+    {"checkpoint", 5000, checkpoint_step}, {"metadata", 30000, metadata_step},
+    {"people", 600000, people_step},       {0},
 };

@@ -66,7 +66,8 @@ static void a_stream_that_comes_back_gets_what_it_missed(void **state)
 
 static void a_place_that_is_not_known_any_more_is_a_reset(void **state)
 {
-    static const char *const ids[] = {"1-1", "x", "9999999999999-0", "-", "1-", "99999999999999999999999999999999999999999999-1"};
+    static const char *const ids[] = {"1-1", "x",  "9999999999999-0",
+                                      "-",   "1-", "99999999999999999999999999999999999999999999-1"};
     struct events *events = events_new();
     char id[48];
     bool reset;

@@ -23,12 +23,15 @@ static int stop(void **state)
     return 0;
 }
 
-/* One request with these header lines (each with its line end) and this body (NULL: none); gives the status. */
-static int ask(const char *method, const char *path, const char *headers, const char *body, struct text *answer)
+/* One request with these header lines (each with its line end) and this body (NULL: none); gives the status.
+ */
+static int ask(const char *method, const char *path, const char *headers, const char *body,
+               struct text *answer)
 {
     TEXT(request);
 
-    text_printf(&request, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s", method, path, world.people_port, headers);
+    text_printf(&request, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s", method, path, world.people_port,
+                headers);
     if (body)
         text_printf(&request, "Content-Length: %zu\r\n", strlen(body));
     text_printf(&request, "\r\n%s", body ? body : "");
@@ -56,7 +59,8 @@ static char *sign_in(struct arena *arena, const char *name, const char *password
 
 static void add_operator(struct arena *arena, const char *name, const char *role)
 {
-    char *body = arena_printf(arena, "{\"name\":\"%s\",\"password\":\"long enough\",\"role\":\"%s\"}", name, role);
+    char *body =
+        arena_printf(arena, "{\"name\":\"%s\",\"password\":\"long enough\",\"role\":\"%s\"}", name, role);
     TEXT(answer);
 
     assert_int_equal(ask("POST", "/api/v1/operators", bearer(arena, world.token), body, &answer), 201);
@@ -64,8 +68,9 @@ static void add_operator(struct arena *arena, const char *name, const char *role
 
 static void nobody_is_answered_without_signing_in(void **state)
 {
-    static const char *const paths[] = {"/session", "/operators", "/tokens", "/audit", "/events", "/products", "/assets",
-                                        "/assets/a/b", "/devices", "/campaigns", "/captures", "/summary"};
+    static const char *const paths[] = {"/session", "/operators", "/tokens",   "/audit",
+                                        "/events",  "/products",  "/assets",   "/assets/a/b",
+                                        "/devices", "/campaigns", "/captures", "/summary"};
     TEXT(answer);
     ARENA(arena);
 
@@ -112,8 +117,10 @@ static void a_role_that_is_too_small_is_told_which_one_is_needed(void **state)
     assert_int_equal(ask("GET", "/api/v1/audit", vera, NULL, &answer), 200);
     assert_int_equal(ask("GET", "/api/v1/operators", vera, NULL, &answer), 403);
     assert_non_null(strstr(text_string(&answer), "admin"));
-    assert_int_equal(ask("POST", "/api/v1/assets/a/b/release", vera, "{\"version\":\"1.0.0\"}", &answer), 403);
-    assert_int_equal(ask("POST", "/api/v1/tokens", vera, "{\"name\":\"t\",\"role\":\"admin\"}", &answer), 403);
+    assert_int_equal(ask("POST", "/api/v1/assets/a/b/release", vera, "{\"version\":\"1.0.0\"}", &answer),
+                     403);
+    assert_int_equal(ask("POST", "/api/v1/tokens", vera, "{\"name\":\"t\",\"role\":\"admin\"}", &answer),
+                     403);
 }
 
 static void a_token_has_no_more_than_its_role(void **state)
@@ -122,13 +129,15 @@ static void a_token_has_no_more_than_its_role(void **state)
     ARENA(arena);
 
     (void)state;
-    assert_int_equal(ask("POST", "/api/v1/tokens", bearer(&arena, world.token), "{\"name\":\"weak\",\"role\":\"viewer\"}", &answer),
+    assert_int_equal(ask("POST", "/api/v1/tokens", bearer(&arena, world.token),
+                         "{\"name\":\"weak\",\"role\":\"viewer\"}", &answer),
                      201);
     const char *token = strstr(text_string(&answer), "locum_");
     char *weak = bearer(&arena, arena_copy(&arena, token, strcspn(token, "\"")));
     assert_int_equal(ask("GET", "/api/v1/audit", weak, NULL, &answer), 200);
     assert_int_equal(ask("GET", "/api/v1/operators", weak, NULL, &answer), 403);
-    assert_int_equal(ask("POST", "/api/v1/tokens", weak, "{\"name\":\"strong\",\"role\":\"admin\"}", &answer), 403);
+    assert_int_equal(ask("POST", "/api/v1/tokens", weak, "{\"name\":\"strong\",\"role\":\"admin\"}", &answer),
+                     403);
     assert_int_equal(ask("DELETE", "/api/v1/tokens/weak", bearer(&arena, world.token), NULL, &answer), 204);
     assert_int_equal(ask("GET", "/api/v1/audit", weak, NULL, &answer), 401);
 }
@@ -142,9 +151,15 @@ static void signing_out_and_a_new_password_end_sessions(void **state)
     add_operator(&arena, "otto", "support");
     char *first = sign_in(&arena, "otto", "long enough"), *second = sign_in(&arena, "otto", "long enough");
     char *own = arena_printf(&arena, "%sOrigin: %s\r\n", first, world.url);
-    assert_int_equal(ask("POST", "/api/v1/session/password", own, "{\"old\":\"wrong one\",\"new\":\"even longer\"}", &answer), 400);
-    assert_int_equal(ask("POST", "/api/v1/session/password", own, "{\"old\":\"long enough\",\"new\":\"short\"}", &answer), 400);
-    assert_int_equal(ask("POST", "/api/v1/session/password", own, "{\"old\":\"long enough\",\"new\":\"even longer\"}", &answer), 204);
+    assert_int_equal(ask("POST", "/api/v1/session/password", own,
+                         "{\"old\":\"wrong one\",\"new\":\"even longer\"}", &answer),
+                     400);
+    assert_int_equal(
+        ask("POST", "/api/v1/session/password", own, "{\"old\":\"long enough\",\"new\":\"short\"}", &answer),
+        400);
+    assert_int_equal(ask("POST", "/api/v1/session/password", own,
+                         "{\"old\":\"long enough\",\"new\":\"even longer\"}", &answer),
+                     204);
     assert_int_equal(ask("GET", "/api/v1/session", second, NULL, &answer), 401);
     assert_int_equal(ask("GET", "/api/v1/session", first, NULL, &answer), 200);
     assert_int_equal(ask("DELETE", "/api/v1/session", own, NULL, &answer), 204);
@@ -171,8 +186,11 @@ static void a_name_is_closed_after_five_failures_even_with_the_right_password(vo
     (void)state;
     add_operator(&arena, "gert", "viewer");
     for (int i = 0; i < 5; i++)
-        assert_int_equal(ask("POST", "/api/v1/session", "", "{\"name\":\"gert\",\"password\":\"wrong wrong\"}", &answer), 401);
-    assert_int_equal(ask("POST", "/api/v1/session", "", "{\"name\":\"gert\",\"password\":\"long enough\"}", &answer), 429);
+        assert_int_equal(
+            ask("POST", "/api/v1/session", "", "{\"name\":\"gert\",\"password\":\"wrong wrong\"}", &answer),
+            401);
+    assert_int_equal(
+        ask("POST", "/api/v1/session", "", "{\"name\":\"gert\",\"password\":\"long enough\"}", &answer), 429);
     assert_non_null(strstr(text_string(&answer), "Retry-After: "));
     sign_in(&arena, "admin", ADMIN_PASSWORD);
 }
@@ -210,7 +228,8 @@ static void every_answer_carries_the_headers_of_the_pages(void **state)
     static const char *const headers[] = {"X-Request-Id: ", "Content-Security-Policy: default-src 'none'",
                                           "X-Content-Type-Options: nosniff", "Referrer-Policy: no-referrer",
                                           "Cross-Origin-Opener-Policy: same-origin"};
-    static const char *const paths[] = {"/", "/healthz", "/metrics", "/api/v1/session", "/api/v1/nothing", "/devices/a"};
+    static const char *const paths[] = {
+        "/", "/healthz", "/metrics", "/api/v1/session", "/api/v1/nothing", "/devices/a"};
     TEXT(answer);
 
     (void)state;
@@ -238,7 +257,8 @@ static void what_was_changed_stands_in_the_audit_and_survives_a_restart(void **s
     assert_non_null(strstr(text_string(&answer), "X-Next: "));
     assert_int_equal(ask("GET", "/api/v1/audit?limit=0", bearer(&arena, world.token), NULL, &answer), 400);
     assert_int_equal(ask("GET", "/api/v1/audit?color=red", bearer(&arena, world.token), NULL, &answer), 400);
-    assert_int_equal(ask("GET", "/api/v1/audit?limit=2&limit=3", bearer(&arena, world.token), NULL, &answer), 400);
+    assert_int_equal(ask("GET", "/api/v1/audit?limit=2&limit=3", bearer(&arena, world.token), NULL, &answer),
+                     400);
 }
 
 int main(void)

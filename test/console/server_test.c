@@ -96,7 +96,8 @@ static void a_smuggled_request_is_never_answered(void **state)
     FD(fd) = people_connect(&world);
 
     (void)state;
-    people_send(fd, POST " folded: 1\r\nContent-Length: 38\r\n\r\nGET /healthz HTTP/1.1\r\nHost: evil\r\n\r\n");
+    people_send(fd,
+                POST " folded: 1\r\nContent-Length: 38\r\n\r\nGET /healthz HTTP/1.1\r\nHost: evil\r\n\r\n");
     people_receive(fd, 5000, &answer);
     assert_int_equal(answer_status(&answer), 400);
     assert_null(strstr(text_string(&answer) + 9, "HTTP/1.1 "));
@@ -130,8 +131,10 @@ static void a_preflight_of_another_origin_gets_no_permission(void **state)
     TEXT(answer);
 
     (void)state;
-    people_ask(&world, "OPTIONS /api/v1/session HTTP/1.1\r\nHost: x\r\nOrigin: http://evil\r\n"
-                       "Access-Control-Request-Method: POST\r\n\r\n", &answer);
+    people_ask(&world,
+               "OPTIONS /api/v1/session HTTP/1.1\r\nHost: x\r\nOrigin: http://evil\r\n"
+               "Access-Control-Request-Method: POST\r\n\r\n",
+               &answer);
     assert_int_equal(answer_status(&answer), 405);
     assert_null(strstr(text_string(&answer), "Access-Control"));
 }
@@ -142,9 +145,11 @@ static void a_web_socket_is_not_opened(void **state)
     TEXT(answer);
 
     (void)state;
-    text_printf(&request, "GET /api/v1/audit HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nUpgrade: websocket\r\n"
-                          "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                          "Sec-WebSocket-Version: 13\r\n\r\n", world.token);
+    text_printf(&request,
+                "GET /api/v1/audit HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nUpgrade: websocket\r\n"
+                "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                "Sec-WebSocket-Version: 13\r\n\r\n",
+                world.token);
     people_ask(&world, text_string(&request), &answer);
     assert_int_equal(answer_status(&answer), 200);
 }
@@ -214,7 +219,8 @@ static void at_most_forty_pages_watch_events_and_others_go_on(void **state)
     TEXT(answer);
 
     (void)state;
-    text_printf(&request, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", world.token);
+    text_printf(&request, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n",
+                world.token);
     for (size_t i = 0; i < 41; i++) {
         fds[i] = people_connect(&world);
         people_send(fds[i], text_string(&request));
@@ -245,7 +251,8 @@ static void too_few_open_files_are_refused_at_the_start(void **state)
     if (pid == 0) {
         const struct rlimit few = {256, 256};
         char data[128];
-        char *argv[] = {"serve", "--data", data, "--listen", "127.0.0.1:0", "--device-listen", "127.0.0.1:0", NULL};
+        char *argv[] = {"serve",       "--data",          data,          "--listen",
+                        "127.0.0.1:0", "--device-listen", "127.0.0.1:0", NULL};
 
         snprintf(data, sizeof(data), "%s/few", world.scratch.path);
         dup2(pipe_fds[1], STDERR_FILENO);
@@ -273,7 +280,8 @@ static void a_second_copy_on_the_same_data_is_refused(void **state)
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
-        char *argv[] = {"serve", "--data", world.data, "--listen", "127.0.0.1:0", "--device-listen", "127.0.0.1:0", NULL};
+        char *argv[] = {"serve",       "--data",          world.data,    "--listen",
+                        "127.0.0.1:0", "--device-listen", "127.0.0.1:0", NULL};
 
         fclose(stderr);
         stderr = fopen("/dev/null", "w");

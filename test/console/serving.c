@@ -152,8 +152,8 @@ void serving_again(struct serving *serving)
     fflush(NULL);
     serving->pid = fork();
     if (serving->pid == 0) {
-        char *argv[] = {"serve", "--data", serving->data, "--listen", listen, "--device-listen", device_listen,
-                        "--admin-password-file", password, NULL};
+        char *argv[] = {"serve",           "--data",      serving->data,           "--listen", listen,
+                        "--device-listen", device_listen, "--admin-password-file", password,   NULL};
 
         dup2(output[1], STDOUT_FILENO);
         exit(serve_main(9, argv));
@@ -171,7 +171,9 @@ void serving_start(struct serving *serving)
     memset(serving, 0, sizeof(*serving));
     scratch_make(&serving->scratch);
     snprintf(serving->data, sizeof(serving->data), "%s/data", serving->scratch.path);
-    assert_ok(file_write(serving->scratch.fd, "password", ADMIN_PASSWORD "\n", sizeof(ADMIN_PASSWORD), 0600, &err), err);
+    assert_ok(
+        file_write(serving->scratch.fd, "password", ADMIN_PASSWORD "\n", sizeof(ADMIN_PASSWORD), 0600, &err),
+        err);
     serving->people_port = free_port();
     serving->device_port = free_port();
     snprintf(serving->url, sizeof(serving->url), "http://127.0.0.1:%d", serving->people_port);

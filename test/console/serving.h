@@ -1,4 +1,5 @@
-/* A whole console for one test: `locum serve` in a process of its own on free ports, and raw sockets to it. */
+/* A whole console for one test: `locum serve` in a process of its own on free ports, and raw sockets to it.
+ */
 #ifndef TEST_CONSOLE_SERVING_H
 #define TEST_CONSOLE_SERVING_H
 
