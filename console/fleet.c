@@ -188,6 +188,7 @@ void fleet_close(struct fleet *fleet)
     free(fleet->by_key);
     free(fleet->by_id);
     pthread_mutex_destroy(&fleet->lock);
+    pthread_mutex_destroy(&fleet->orders);
     free(fleet);
 }
 

@@ -115,6 +115,7 @@ struct fleet *fleet_open(struct console *console, struct error *err)
     fleet->started_at = clock_now();
     random_bytes(fleet->nonce_secret, sizeof fleet->nonce_secret);
     pthread_mutex_init(&fleet->lock, NULL);
+    pthread_mutex_init(&fleet->orders, NULL);
     DB_DONE(conn) = db_read(console->db, err);
     if (conn && load_devices(fleet, conn, err) && load_tags(fleet, conn, err))
         return fleet;

@@ -19,6 +19,7 @@ struct fleet {
     int64_t active;                    /* not retired or rejected: the size that intervals go by */
     int64_t started_at, last_activity; /* Unix seconds; last_activity: newest last_seen at the start */
     uint8_t nonce_secret[SHA256_SIZE];
+    pthread_mutex_t orders;            /* one maker of orders at a time; taken before the database's writer */
     struct fleet_counts told;          /* counts that browsers know */
 };
 

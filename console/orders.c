@@ -9,14 +9,10 @@
 #include "diagnostics/assignment.h"
 #include "repo/metadata.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define STEP_MOST 1000
-
-/* One maker at a time: a check-in and the scheduler must not both count a seq up. Taken before the database's writer. */
-static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 
 /* What is known about a device while its order is thought over. */
 struct draft {
@@ -208,11 +204,11 @@ bool orders_make(struct console *console, const int64_t *device_ids, size_t coun
     struct draft *drafts = arena_array(&arena, count, sizeof *drafts);
     size_t stale = 0;
 
-    pthread_mutex_lock(&making);
+    pthread_mutex_lock(&console->fleet->orders);
     for (size_t i = 0; i < count; i++)
         stale += draft_take(console->fleet, device_ids[i], &drafts[stale]);
     bool made = !stale || make_all(console, &arena, drafts, stale, err);
-    pthread_mutex_unlock(&making);
+    pthread_mutex_unlock(&console->fleet->orders);
     return made;
 }
 

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "console/admin.h"
+#include "console/campaigns.h"
 #include "console/console.h"
 #include "console/data.h"
 #include "console/delivery/release.h"
@@ -16,6 +17,7 @@
 #include "console/serve_options.h"
 #include "console/server.h"
 #include "console/version.h"
+#include "diagnostics/diagnostics.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -123,7 +125,8 @@ static bool console_open(struct serving *serving, struct error *err)
     console->events = events_new();
     console->people = people_new();
     console->pages = pages_open(serving->options.www, err);
-    if (!console->pages || !authority_prepare(serving, err) || !(console->fleet = fleet_open(console, err)))
+    if (!console->pages || !authority_prepare(serving, err) || !(console->fleet = fleet_open(console, err)) ||
+        !(console->diagnostics = campaigns_open(console, err)))
         return false;
     repo_set_wanted(console->repo, release_wanted, console);
     return first_operator(serving, err);
@@ -163,6 +166,7 @@ static void console_stop(struct serving *serving)
     scheduler_stop(console->scheduler);
     if (console->fleet && !fleet_flush(console, &err))
         log_event(LOG_ERROR, "flush_failed", "reason=\"%s\"", err.text);
+    diagnostics_close(console->diagnostics);
     fleet_close(console->fleet);
     pages_close(console->pages);
     people_free(console->people);

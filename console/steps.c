@@ -1,6 +1,10 @@
 /* What the scheduler does again and again: one row a step. */
+#include "console/campaigns.h"
+#include "console/claims.h"
 #include "console/fleet.h"
+#include "console/orders.h"
 #include "console/people.h"
+#include "console/reports.h"
 #include "console/scheduler.h"
 #include "repo/repo.h"
 
@@ -25,6 +29,10 @@ static bool people_step(struct console *console, struct error *err)
 
 const struct scheduler_row steps[] = {
     {"fleet_watch", 1000, fleet_watch},    {"fleet_flush", 3000, fleet_flush},
+    {"orders", 250, orders_step},
+    {"campaigns", 1000, campaigns_step},
+    {"claims", 3600000, claims_forget},
+    {"reports", 3600000, reports_forget},
     {"checkpoint", 5000, checkpoint_step}, {"metadata", 30000, metadata_step},
     {"people", 600000, people_step},       {0},
 };

@@ -32,7 +32,8 @@ struct assignment {
     int64_t campaign, run, device_id;
     enum assignment_state state;
     const char *alarm, *reason_code; /* or NULL; in the arena that it was read with */
-    int64_t since, until, started_at, ends_at, start_before, grace_s, duration_s;
+    int64_t since, until, start_after, started_at, ends_at; /* Unix seconds, 0: not known */
+    int64_t start_before, grace_s, duration_s;               /* of run and campaign */
 };
 
 /* Why an assignment is where it is. */
@@ -40,9 +41,11 @@ struct reason {
     const char *code; /* timed_out, cancelled, clock, … */
     const char *text; /* a sentence */
 };
-/* Writes a state, its deadline and reason, and advances the run (the only writer of states). `reason` may be NULL. */
+/* Writes a state with its deadline and reason (the only writer of states). `reason` may be NULL. The caller calls run_advance once it has set all. */
 bool assignment_set(struct act *act, struct assignment *assignment, enum assignment_state to,
                     const struct reason *reason, struct error *err);
+/* Gives a queued one its place: waiting, to begin at `start`. */
+bool assignment_place(struct act *act, struct assignment *assignment, int64_t start, struct error *err);
 /* Writes or clears the alarm ("overdue", "lost", "revert_failed", NULL) with the next deadline. */
 bool assignment_alarm(struct act *act, struct assignment *assignment, const char *alarm, int64_t until,
                       struct error *err);
@@ -56,6 +59,8 @@ bool assignment_report(struct act *act, int64_t device_id, const struct public_k
                        struct error *err);
 /* The device fetched an order with everything that waits for it. */
 bool assignment_offered(struct diagnostics *diagnostics, int64_t device_id, struct error *err);
+/* Bytes of its capture arrived: it is not silent. */
+bool assignment_touch(struct act *act, const char *id, struct error *err);
 /* Cancels one: at once when the device has not begun, else it is asked to. */
 bool assignment_cancel(struct act *act, struct assignment *assignment, struct error *err);
 /* The device holds an order without these runs and is on no image: cancelling assignments that never began are over. */

@@ -29,8 +29,13 @@ bool campaign_create(struct diagnostics *diagnostics, const struct campaign_plan
                      struct error *err);
 /* Ends it: what has not begun is cancelled, what runs reverts. Ending an ended one changes nothing. */
 bool campaign_end(struct diagnostics *diagnostics, int64_t id, const char *operator_name, struct error *err);
+/* Ends a draft that a crash left behind. */
+#define CAMPAIGN_DRAFT_S 300
+bool campaign_step(struct diagnostics *diagnostics, int64_t now, struct error *err);
 /* Writes a state (the only writer). */
 bool campaign_set(struct act *act, int64_t id, enum campaign_state to, struct error *err);
+/* Its run begins: a scheduled campaign becomes active. */
+bool campaign_begun(struct act *act, int64_t id, struct error *err);
 
 /* API.md "campaign" as one JSON value. MISSING. With `runs` as in GET /campaigns/{id}. */
 bool campaign_write(struct db_conn *conn, int64_t id, bool runs, struct json_writer *writer, struct error *err);

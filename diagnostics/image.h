@@ -8,6 +8,7 @@
 struct image {
     struct manifest manifest; /* has_limits is true */
     char sha256[SHA256_HEX];  /* of the manifest */
+    bool listed;              /* the signed metadata list it: devices find it */
 };
 /* The image of a version; NULL: the newest. MISSING, or INPUT when the asset is no diagnostic image. Lives in the arena. */
 bool image_find(struct repo *repo, struct db_conn *conn, struct arena *arena, const char *product, const char *name,

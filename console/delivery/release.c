@@ -9,34 +9,9 @@
 #include "console/fleet.h"
 #include "diagnostics/campaign.h"
 
-#include <pthread.h>
 #include <string.h>
 
 #define ASSETS_MOST 256 /* in a set, as FORMAT.md has it */
-
-/* The release that is being made: its version must be listed before the first order names it. One at a time. */
-static struct {
-    pthread_mutex_t one, lock;
-    const char *product, *asset, *version; /* under lock */
-} pending = {.one = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER};
-
-static void pending_set(const char *product, const char *asset, const char *version)
-{
-    pthread_mutex_lock(&pending.lock);
-    pending.product = product;
-    pending.asset = asset;
-    pending.version = version;
-    pthread_mutex_unlock(&pending.lock);
-}
-
-static bool is_pending(const char *product, const char *asset, const char *version)
-{
-    pthread_mutex_lock(&pending.lock);
-    bool is = string_is(pending.product, product) && string_is(pending.asset, asset) &&
-              string_is(pending.version, version);
-    pthread_mutex_unlock(&pending.lock);
-    return is;
-}
 
 const char *release_version(struct db_conn *conn, struct arena *arena, const char *product, const char *asset,
                             struct error *err)
@@ -55,17 +30,19 @@ const char *release_version(struct db_conn *conn, struct arena *arena, const cha
 
 bool release_wanted(void *context, const char *product, const char *asset, const char *version)
 {
-    ARENA(arena);
     struct console *console = context;
     struct error err = {0};
-
-    if (is_pending(product, asset, version))
-        return true;
     DB_DONE(conn) = db_read(console->db, &err);
+
     if (!conn)
         return true; /* rather one too many than one that a device cannot find */
-    const char *released = release_version(conn, &arena, product, asset, &err);
-    return err.kind || string_is(released, version) || campaign_wants(conn, product, asset, version);
+    struct db_query *query = db_query(conn, "SELECT 1 FROM release WHERE product = :product AND asset = :asset"
+                                            " AND (version = :version OR next_version = :version)");
+    db_bind_text(query, ":product", product);
+    db_bind_text(query, ":asset", asset);
+    db_bind_text(query, ":version", version);
+    bool wanted = db_step(query);
+    return !db_end(query, &err) || wanted || campaign_wants(conn, product, asset, version);
 }
 
 /* --- the set of a device ------------------------------------------------------------------------------------------ */
@@ -89,7 +66,8 @@ bool release_list(struct db_conn *conn, struct arena *arena, const char *product
                   struct set_entry **set, size_t *count, struct error *err)
 {
     struct db_query *query =
-        db_query(conn, "SELECT asset, version, hardware FROM release WHERE product = :product ORDER BY asset");
+        db_query(conn, "SELECT asset, version, hardware FROM release WHERE product = :product"
+                       " AND version IS NOT NULL ORDER BY asset");
 
     db_bind_text(query, ":product", product);
     *set = arena_array(arena, ASSETS_MOST, sizeof **set);
@@ -161,13 +139,28 @@ static bool release_look(struct console *console, struct arena *arena, struct re
     return !err->kind && count_check(conn, release, err);
 }
 
-static bool release_write(struct db_conn *conn, struct arena *arena, const struct release *release, struct error *err)
+/* Before: the version is to be listed. */
+static bool release_announce(struct db_conn *conn, const struct release *release, struct error *err)
 {
-    struct db_query *query = db_query(
-        conn, "INSERT INTO release (product, asset, version, hardware, released_by, released_at)"
-              " VALUES (:product, :asset, :version, :hardware, :by, :at) ON CONFLICT (product, asset) DO UPDATE SET"
-              " version = excluded.version, hardware = excluded.hardware, released_by = excluded.released_by,"
-              " released_at = excluded.released_at");
+    struct db_query *query =
+        db_query(conn, "INSERT INTO release (product, asset, next_version, hardware) VALUES (:product, :asset, :version,"
+                       " '[]') ON CONFLICT (product, asset) DO UPDATE SET next_version = excluded.next_version");
+
+    db_bind_text(query, ":product", release->product);
+    db_bind_text(query, ":asset", release->asset);
+    db_bind_text(query, ":version", release->version);
+    return db_run(query, NULL, err);
+}
+
+/* After: it is what devices should run. */
+static bool release_settle(struct db_conn *conn, const struct release *release, struct error *err)
+{
+    ARENA(arena);
+    int64_t changes = 0;
+    struct db_query *query =
+        db_query(conn, "UPDATE release SET version = next_version, next_version = NULL, hardware = :hardware,"
+                       " released_by = :by, released_at = :at"
+                       " WHERE product = :product AND asset = :asset AND next_version = :version");
 
     db_bind_text(query, ":product", release->product);
     db_bind_text(query, ":asset", release->asset);
@@ -175,20 +168,26 @@ static bool release_write(struct db_conn *conn, struct arena *arena, const struc
     db_bind_text(query, ":hardware", release->hardware);
     db_bind_text(query, ":by", release->operator_name);
     db_bind_integer(query, ":at", clock_now());
-    return db_run(query, NULL, err) &&
-           audit_add(conn, release->operator_name, "release",
-                     arena_printf(arena, "%s/%s@%s", release->product, release->asset, release->version),
-                     release->before ? arena_printf(arena, "before: %s", release->before) : NULL, err);
+    if (!db_run(query, &changes, err))
+        return false;
+    if (!changes)
+        return error_set(err, ERROR_CONFLICT, "another release of %s/%s came in between", release->product,
+                         release->asset);
+    return audit_add(conn, release->operator_name, "release",
+                     arena_printf(&arena, "%s/%s@%s", release->product, release->asset, release->version),
+                     release->before ? arena_printf(&arena, "before: %s", release->before) : NULL, err);
 }
 
-static bool release_store(struct console *console, struct arena *arena, const struct release *release,
+typedef bool release_step(struct db_conn *conn, const struct release *release, struct error *err);
+
+static bool release_write(struct console *console, release_step *step, const struct release *release,
                           struct error *err)
 {
     struct db_conn *conn = db_write(console->db, err);
 
     if (!conn)
         return false;
-    if (!release_write(conn, arena, release, err)) {
+    if (!step(conn, release, err)) {
         db_done(conn);
         return false;
     }
@@ -203,8 +202,9 @@ static bool release_do(struct console *console, struct arena *arena, struct rele
     if (string_is(release->before, release->version))
         return true;
     const char *reason = arena_printf(arena, "%s/%s: release %s", release->product, release->asset, release->version);
-    if (!repo_resign(console->repo, release->product, release->operator_name, reason, err) ||
-        !release_store(console, arena, release, err))
+    if (!release_write(console, release_announce, release, err) ||
+        !repo_resign(console->repo, release->product, release->operator_name, reason, err) ||
+        !release_write(console, release_settle, release, err))
         return false;
     fleet_product_wish_changed(console->fleet, release->product);
     events_send(console->events, "asset", "{\"product\":\"%s\",\"asset\":\"%s\"}", release->product, release->asset);
@@ -221,12 +221,8 @@ bool release_set(struct console *console, const char *product, const char *asset
 
     if (!name_check("product", product, err) || !name_check("asset", asset, err) || !version_check(version, err))
         return false;
-    pthread_mutex_lock(&pending.one);
-    pending_set(product, asset, version);
-    bool done = release_do(console, &arena, &release, err);
-    pending_set(NULL, NULL, NULL);
-    pthread_mutex_unlock(&pending.one);
-    if (done)
-        *devices = fleet_of_product(console->fleet, product);
-    return done;
+    if (!release_do(console, &arena, &release, err))
+        return false;
+    *devices = fleet_of_product(console->fleet, product);
+    return true;
 }

@@ -79,9 +79,10 @@ CREATE INDEX device_report_taken_by_time ON device_report_taken (at);
 CREATE TABLE release (
     product TEXT NOT NULL,
     asset TEXT NOT NULL,
-    version TEXT NOT NULL,
+    version TEXT,                            -- NULL: the first release is on its way
+    next_version TEXT,                       -- about to be released: listed in the signed metadata before an order names it
     hardware TEXT NOT NULL,                  -- JSON array of the revisions that the version fits; []: all
-    released_by TEXT NOT NULL,               -- operator's name
-    released_at INTEGER NOT NULL,            -- Unix seconds
+    released_by TEXT,                        -- operator's name
+    released_at INTEGER,                     -- Unix seconds
     PRIMARY KEY (product, asset)
 ) STRICT, WITHOUT ROWID;

@@ -1,0 +1,160 @@
+#include "console/campaigns.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "console/audit.h"
+#include "console/devices.h"
+#include "console/events.h"
+#include "diagnostics/assignment.h"
+#include "diagnostics/diagnostics.h"
+
+#include <string.h>
+
+/* --- inside the transaction --------------------------------------------------------------------------------------- */
+
+/* A state reached, as the glossary's verb. */
+static const char *verb(const char *state)
+{
+    static const struct {
+        const char *state, *verb;
+    } verbs[] = {{"draft", "create"},     {"scheduled", "schedule"}, {"active", "start"},  {"running", "start"},
+                 {"paused", "pause"},     {"ended", "end"},          {"aborted", "abort"}, {"completed", "complete"},
+                 {"finishing", "finish"}, {"expired", "expire"}};
+
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (!strcmp(verbs[i].state, state))
+            return verbs[i].verb;
+    return state;
+}
+
+static bool audit_change(struct db_conn *conn, const struct change *change, struct error *err)
+{
+    ARENA(arena);
+    const char *object = change->noun == CHANGE_RUN
+                             ? arena_printf(&arena, "campaign %lld run %lld", (long long)change->campaign,
+                                            (long long)change->run)
+                             : arena_printf(&arena, "campaign %lld", (long long)change->campaign);
+
+    return audit_add(conn, change->operator_name, verb(change->to), object, change->reason, err);
+}
+
+static const char *assignment_line(struct arena *arena, const struct change *change)
+{
+    bool same = change->from && !strcmp(change->from, change->to);
+
+    if (same)
+        return arena_printf(arena, "campaign %lld run %lld: %s", (long long)change->campaign, (long long)change->run,
+                            change->alarm ? change->alarm : "the alarm is over");
+    return arena_printf(arena, "campaign %lld run %lld: %s%s%s", (long long)change->campaign, (long long)change->run,
+                        change->to, change->reason ? ", " : "", change->reason ? change->reason : "");
+}
+
+static bool written(void *context, struct db_conn *conn, const struct change *change, struct error *err)
+{
+    ARENA(arena);
+
+    (void)context;
+    switch (change->noun) {
+    case CHANGE_CAMPAIGN:
+    case CHANGE_RUN:
+        return audit_change(conn, change, err);
+    case CHANGE_ASSIGNMENT:
+        return device_event_add(conn, change->device_id, change->alarm ? change->alarm : "assignment",
+                                assignment_line(&arena, change), err);
+    default:
+        return device_event_add(conn, change->device_id, "capture",
+                                arena_printf(&arena, "capture of campaign %lld run %lld: %s%s%s",
+                                             (long long)change->campaign, (long long)change->run, change->to,
+                                             change->reason ? ", " : "", change->reason ? change->reason : ""),
+                                err);
+    }
+}
+
+/* --- after the commit --------------------------------------------------------------------------------------------- */
+
+/* The device's name; its order is to be thought over. */
+static void device_touch(struct console *console, int64_t device_id, char name[NAME_SIZE])
+{
+    fleet_lock(console->fleet);
+    struct device *device = fleet_by_id(console->fleet, device_id);
+    strcpy(name, device ? device->name : "");
+    if (device)
+        device_wish_changed(device);
+    fleet_unlock(console->fleet);
+}
+
+static void assignment_told(struct console *console, const struct change *change)
+{
+    char name[NAME_SIZE];
+
+    device_touch(console, change->device_id, name);
+    if (change->alarm)
+        log_event(LOG_WARNING, "assignment_alarm", "device=%s campaign=%lld run=%lld alarm=%s", name,
+                  (long long)change->campaign, (long long)change->run, change->alarm);
+    events_send(console->events, "assignment", "{\"campaign\":%lld,\"run\":%lld,\"device\":\"%s\",\"state\":\"%s\"}",
+                (long long)change->campaign, (long long)change->run, name, change->to);
+    device_tell(console, name);
+}
+
+static void told(void *context, const struct change *change)
+{
+    struct console *console = context;
+
+    switch (change->noun) {
+    case CHANGE_CAMPAIGN:
+        events_send(console->events, "campaign", "{\"campaign\":%lld,\"state\":\"%s\"}", (long long)change->campaign,
+                    change->to);
+        break;
+    case CHANGE_RUN:
+        events_send(console->events, "run", "{\"campaign\":%lld,\"number\":%lld,\"state\":\"%s\"}",
+                    (long long)change->campaign, (long long)change->run, change->to);
+        break;
+    case CHANGE_ASSIGNMENT:
+        assignment_told(console, change);
+        break;
+    default:
+        events_send(console->events, "capture", "{\"id\":%lld,\"campaign\":%lld,\"run\":%lld,\"state\":\"%s\"}",
+                    (long long)change->capture, (long long)change->campaign, (long long)change->run, change->to);
+    }
+}
+
+struct diagnostics *campaigns_open(struct console *console, struct error *err)
+{
+    const struct diagnostics_hooks hooks = {.context = console, .written = written, .told = told};
+
+    return diagnostics_open(console->db, console->repo, console->data_dirfd, &hooks, err);
+}
+
+/* --- the step ----------------------------------------------------------------------------------------------------- */
+
+/* The device holds the newest order, which lacks the run, and is on no image. */
+static bool gave_up(struct fleet *fleet, int64_t device_id)
+{
+    fleet_lock(fleet);
+    const struct device *device = fleet_by_id(fleet, device_id);
+    bool gave = device && !device->wish_stale && device->order_seen >= device->order_seq && !device->image.run_id[0];
+    fleet_unlock(fleet);
+    return gave;
+}
+
+static bool forget_given_up(struct console *console, struct error *err)
+{
+    ARENA(arena);
+    int64_t *devices;
+    size_t count;
+    struct db_conn *conn = db_read(console->db, err);
+
+    if (!conn)
+        return false;
+    bool good = assignment_unanswered(conn, &arena, clock_now(), &devices, &count, err);
+    db_done(conn);
+    for (size_t i = 0; good && i < count; i++)
+        if (gave_up(console->fleet, devices[i]))
+            good = assignment_forgotten(console->diagnostics, devices[i], err);
+    return good;
+}
+
+bool campaigns_step(struct console *console, struct error *err)
+{
+    return diagnostics_step(console->diagnostics, err) && forget_given_up(console, err);
+}

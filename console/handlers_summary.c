@@ -1,0 +1,198 @@
+/* The overview: what needs a person, what runs, how full it is. */
+#include "console/handlers.h"
+
+#include "base/file.h"
+#include "console/audit.h"
+#include "console/fleet.h"
+#include "diagnostics/capture.h"
+#include "diagnostics/run.h"
+
+#define NEEDS_MOST 50
+#define RUNNING_MOST 20
+#define AUDIT_ROWS 5
+
+static void counts_write(struct json_writer *writer, const struct fleet_counts *counts)
+{
+    json_write_object(writer, "devices");
+    json_write_integer(writer, "total", counts->total);
+    json_write_integer(writer, "online", counts->online);
+    json_write_integer(writer, "late", counts->late);
+    json_write_integer(writer, "offline", counts->offline);
+    json_write_integer(writer, "never_seen", counts->never_seen);
+    json_write_integer(writer, "pending", counts->pending);
+    json_write_end(writer, '}');
+    json_write_integer(writer, "on_image", counts->on_image);
+    json_write_integer(writer, "overdue", counts->overdue);
+}
+
+/* --- what needs a person ------------------------------------------------------------------------------------------ */
+
+static void need_write(struct json_writer *writer, const char *kind, const char *text, const char *link, int64_t since)
+{
+    json_write_object(writer, NULL);
+    json_write_string(writer, "kind", kind);
+    json_write_string(writer, "text", text);
+    json_write_string(writer, "link", link);
+    json_write_time(writer, "since", since);
+    json_write_end(writer, '}');
+}
+
+static void device_need(struct request *request, struct json_writer *writer, const struct device *device, int *left)
+{
+    const char *link = arena_printf(request->arena, "/devices/%s", device->name);
+
+    if (device->admission == ADMISSION_PENDING && (*left)-- > 0)
+        need_write(writer, "pending", arena_printf(request->arena, "%s waits to be accepted", device->name), link,
+                   device->enrolled_at);
+    if (device->clone_suspected && device->admission == ADMISSION_ACCEPTED && (*left)-- > 0)
+        need_write(writer, "clone_suspected",
+                   arena_printf(request->arena, "%s may exist twice: its session counter went back", device->name),
+                   link, device->last_seen);
+}
+
+static bool alarms_write(struct request *request, struct db_conn *conn, struct json_writer *writer, int *left,
+                         struct error *err)
+{
+    struct db_query *query = db_query(
+        conn, "SELECT d.name, a.alarm, a.campaign_id, a.run_number, a.since FROM assignment a"
+              " JOIN device d ON d.id = a.device_id WHERE a.alarm IS NOT NULL AND NOT EXISTS (SELECT 1 FROM assignment b"
+              " WHERE b.device_id = a.device_id AND b.started_at > a.started_at) ORDER BY a.since LIMIT :most");
+
+    db_bind_integer(query, ":most", NEEDS_MOST);
+    while (db_step(query) && (*left)-- > 0) {
+        const char *name = db_text(query, 0), *alarm = db_text(query, 1);
+        const char *text =
+            string_is(alarm, "revert_failed")
+                ? arena_printf(request->arena, "%s did not return as it was from its diagnostic image", name)
+                : arena_printf(request->arena, "%s has not returned from its diagnostic image", name);
+
+        need_write(writer, alarm, text,
+                   arena_printf(request->arena, "/campaigns/%lld/runs/%lld", (long long)db_integer(query, 2),
+                                (long long)db_integer(query, 3)),
+                   db_integer(query, 4));
+    }
+    return db_end(query, err);
+}
+
+static bool needs_write(struct request *request, struct db_conn *conn, struct json_writer *writer, struct error *err)
+{
+    struct fleet *fleet = request->console->fleet;
+    int left = NEEDS_MOST;
+    size_t count;
+
+    json_write_array(writer, "needs_person");
+    if (!alarms_write(request, conn, writer, &left, err))
+        return false;
+    fleet_lock(fleet);
+    struct device *const *devices = fleet_all(fleet, &count);
+    for (size_t i = 0; i < count && left > 0; i++)
+        device_need(request, writer, devices[i], &left);
+    fleet_unlock(fleet);
+    json_write_end(writer, ']');
+    return true;
+}
+
+/* --- the rest ----------------------------------------------------------------------------------------------------- */
+
+static bool audit_write(struct request *request, struct db_conn *conn, struct json_writer *writer, struct error *err)
+{
+    struct audit_row *rows;
+    size_t count;
+
+    if (!audit_rows(conn, request->arena, 0, AUDIT_ROWS, &rows, &count, err))
+        return false;
+    json_write_array(writer, "last_audit");
+    for (size_t i = 0; i < count; i++) {
+        json_write_object(writer, NULL);
+        json_write_integer(writer, "id", rows[i].id);
+        json_write_time(writer, "at", rows[i].at);
+        json_write_string(writer, "operator", rows[i].operator_name);
+        json_write_string(writer, "action", rows[i].action);
+        json_write_string(writer, "object", rows[i].object);
+        json_write_string(writer, "detail", rows[i].detail);
+        json_write_string(writer, "hash", rows[i].hash);
+        json_write_end(writer, '}');
+    }
+    json_write_end(writer, ']');
+    return true;
+}
+
+/* Bytes as versions list them: a file that two versions share counts twice. */
+static bool storage_write(struct request *request, struct db_conn *conn, struct json_writer *writer, struct error *err)
+{
+    int64_t captures, objects = 0;
+    struct db_query *query = db_query(conn, "SELECT coalesce(sum(length), 0) FROM versions");
+
+    if (db_step(query))
+        objects = db_integer(query, 0);
+    if (!db_end(query, err) || !capture_bytes(conn, &captures, err))
+        return false;
+    json_write_object(writer, "storage");
+    json_write_integer(writer, "objects", objects);
+    json_write_integer(writer, "captures", captures);
+    json_write_integer(writer, "free", file_space(request->console->data_dirfd));
+    json_write_end(writer, '}');
+    return true;
+}
+
+static bool steps_write(struct db_conn *conn, const struct fleet_counts *counts, struct json_writer *writer,
+                        struct error *err)
+{
+    struct db_query *query = db_query(
+        conn, "SELECT EXISTS (SELECT 1 FROM assets), EXISTS (SELECT 1 FROM release WHERE version IS NOT NULL),"
+              " EXISTS (SELECT 1 FROM campaign)");
+    bool asset = false, release = false, campaign = false;
+
+    if (db_step(query)) {
+        asset = db_integer(query, 0) != 0;
+        release = db_integer(query, 1) != 0;
+        campaign = db_integer(query, 2) != 0;
+    }
+    if (!db_end(query, err))
+        return false;
+    json_write_object(writer, "first_steps");
+    json_write_boolean(writer, "asset", asset);
+    json_write_boolean(writer, "device", counts->total > 0);
+    json_write_boolean(writer, "release", release);
+    json_write_boolean(writer, "campaign", campaign);
+    json_write_end(writer, '}');
+    return true;
+}
+
+static bool summary_write(struct request *request, struct text *out, struct error *err)
+{
+    struct json_writer writer;
+    struct fleet_counts counts;
+    DB_DONE(conn) = db_read(request->console->db, err);
+
+    if (!conn)
+        return false;
+    fleet_counts(request->console->fleet, &counts);
+    json_write_init(&writer, out);
+    json_write_object(&writer, NULL);
+    counts_write(&writer, &counts);
+    if (!needs_write(request, conn, &writer, err))
+        return false;
+    json_write_array(&writer, "running");
+    if (!run_write_open(conn, &writer, RUNNING_MOST, err))
+        return false;
+    json_write_end(&writer, ']');
+    if (!audit_write(request, conn, &writer, err) || !storage_write(request, conn, &writer, err))
+        return false;
+    json_write_boolean(&writer, "starter_mode", repo_is_starter(request->console->repo));
+    if (!steps_write(conn, &counts, &writer, err))
+        return false;
+    json_write_end(&writer, '}');
+    return true;
+}
+
+void summary_show(struct request *request)
+{
+    TEXT(out);
+    struct error err = {0};
+
+    if (summary_write(request, &out, &err))
+        answer_json(request, 200, &out);
+    else
+        answer_error(request, &err);
+}

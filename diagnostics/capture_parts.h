@@ -1,0 +1,27 @@
+/* What the capture's own files share. */
+#ifndef DIAGNOSTICS_CAPTURE_PARTS_H
+#define DIAGNOSTICS_CAPTURE_PARTS_H
+
+#include "diagnostics/capture.h"
+
+#define FILES_MOST 1000 /* of a capture, as PROTOCOL.md has it */
+#define FOLDER_SIZE 32
+
+struct capture_row {
+    int64_t id; /* 0: none */
+    bool uploading, listed;
+    int64_t file_count;
+};
+bool capture_row(struct db_conn *conn, const char *run_id, struct capture_row *row, struct error *err);
+/* MISSING when the run is none of this device. */
+bool capture_owner_check(struct db_conn *conn, int64_t device_id, const char *run_id, struct error *err);
+
+/* The folder of a capture below captures/: its id. Returns `folder`. */
+const char *capture_folder(int64_t id, char folder[FOLDER_SIZE]);
+/* Bytes of a file that are on the disk; 0 when there is none yet. */
+int64_t capture_held(struct diagnostics *diagnostics, int64_t id, int64_t n);
+/* Files of length 0 need no piece: they are made complete at once. */
+bool capture_empty_files(struct diagnostics *diagnostics, int64_t device_id, const char *run_id, int64_t id,
+                         struct error *err);
+
+#endif
