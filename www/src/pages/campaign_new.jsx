@@ -1,0 +1,205 @@
+// A new campaign: which image, which devices, how long; and in words what will happen, before anything is sent.
+import { useEffect, useState } from "preact/hooks";
+import { api, query } from "../api.js";
+import { go, params } from "../router.js";
+import { useResource, wants } from "../resource.js";
+import { whyNot } from "../session.js";
+import { say } from "../status.js";
+import { imageWords } from "../image_words.js";
+import { absolute, duration, plural, shell, utc } from "../words.js";
+import { Action } from "../parts/button.jsx";
+import { Command } from "../parts/command.jsx";
+import { DeviceState } from "../parts/device_cells.jsx";
+import { Field, FormError } from "../parts/dialog.jsx";
+import { Facts, Loaded, Note, Nothing, Page, Section } from "../parts/page.jsx";
+import { Time } from "../parts/time.jsx";
+
+const UNITS = [["s", 1, "seconds"], ["m", 60, "minutes"], ["h", 3600, "hours"]];
+
+export function NewCampaign() {
+    const images = useResource("/images", wants.assets);
+    return (
+        <Page title="New campaign" crumbs={[["Campaigns", "/campaigns"]]} lead="Sends a temporary diagnostic image to devices. Each of them returns to its app by itself.">
+            <Loaded of={images} what="the diagnostic images" rows={6}>
+                {(list) => list.length ? <Form images={list} /> : <Nothing action={<a class="button primary" href="/assets?publish=1">Publish an image</a>} command="locum asset publish demo/raw-counters --version 1.0.0 --kind diagnostic FOLDER">There is no diagnostic image yet. It is an asset of kind diagnostic: a folder with its programs and diagnostic.json.</Nothing>}
+            </Loaded>
+        </Page>
+    );
+}
+
+/* The versions that an image can be sent in, newest first. */
+const versionsOf = (image) => (Array.isArray(image?.versions) ? image.versions.map((v) => v.version ?? v) : image ? [image.newest] : []);
+
+function Form({ images }) {
+    const asked = /^([^/]+)\/([^@]+)(?:@(.+))?$/.exec(params.value.get("image") ?? "");
+    const key = (image) => `${image.product}/${image.name}`;
+    const [chosen, setChosen] = useState(asked && images.some((i) => key(i) === `${asked[1]}/${asked[2]}`) ? `${asked[1]}/${asked[2]}` : key(images[0]));
+    const image = images.find((one) => key(one) === chosen) ?? images[0];
+    const [version, setVersion] = useState(asked?.[3] ?? image.newest);
+    const [by, setBy] = useState(params.value.has("filter") ? "filter" : "names");
+    const [names, setNames] = useState(params.value.getAll("device"));
+    const [filter, setFilter] = useState(params.value.get("filter") ?? `product:${image.product} connectivity:online`);
+    const [amount, setAmount] = useState(30);
+    const [unit, setUnit] = useState("s");
+    const [when, setWhen] = useState("now");
+    const [time, setTime] = useState("");
+    const [parallel, setParallel] = useState("");
+    const [ticket, setTicket] = useState("");
+    const [reason, setReason] = useState("");
+    const [error, setError] = useState(null);
+    const [busy, setBusy] = useState(false);
+
+    const seconds = Math.round(Number(amount) * UNITS.find(([u]) => u === unit)[1]);
+    const limits = useLimits(image, version);
+    const preview = usePreview(by === "filter" ? filter : null);
+    const count = by === "names" ? names.length : preview.data?.count;
+    const start = when === "at" && time ? new Date(time) : null;
+    const badTime = when === "at" ? (!start || Number.isNaN(+start) ? "Give a day and a time." : start < Date.now() ? "This time has passed." : null) : null;
+    const badDuration = !(seconds >= 1) ? "At least one second." : limits && seconds > limits.max_runtime_s ? `The image allows ${duration(limits.max_runtime_s)} at most.` : null;
+    const badParallel = parallel !== "" && !(Number.isInteger(Number(parallel)) && Number(parallel) >= 1) ? "A whole number from 1, or empty for all at once." : null;
+    const why = whyNot("support") ?? badDuration ?? badTime ?? badParallel
+        ?? (by === "names" && !names.length ? "Choose at least one device." : null)
+        ?? (by === "filter" && preview.error ? preview.error.message : null)
+        ?? (by === "filter" && !preview.data ? "Counting the devices…" : null)
+        ?? (by === "filter" && count === 0 ? "No device matches the filter." : null);
+
+    const command = ["locum campaign create", `--image ${shell(`${chosen}@${version}`)}`,
+        by === "names" ? `--device ${names.length ? names.map(shell).join(" ") : "NAME…"}` : `--filter ${shell(filter)}`,
+        `--duration ${amount}${unit}`, start && !badTime && `--at ${start.toISOString().slice(0, 19)}Z`, parallel && `--parallel ${parallel}`,
+        ticket && `--ticket ${shell(ticket)}`, reason && `--reason ${shell(reason)}`].filter(Boolean).join(" ");
+
+    async function submit(event) {
+        event.preventDefault();
+        if (why || busy) return;
+        setBusy(true);
+        setError(null);
+        try {
+            const answer = await api.post("/campaigns", {
+                image: `${chosen}@${version}`, duration_s: seconds, at: start ? start.toISOString().slice(0, 19) + "Z" : null, parallel: parallel ? Number(parallel) : null,
+                ...(by === "names" ? { devices: names } : { filter, expect_count: count }),
+                ...(ticket && { ticket }), ...(reason && { reason }),
+            });
+            say(`Campaign ${answer.id} started.`);
+            go(`/campaigns/${answer.id}/runs/${answer.run ?? 1}`);
+        } catch (cause) {
+            setError(cause);
+        }
+        setBusy(false);
+    }
+
+    return (
+        <form class="form-page" onSubmit={submit} noValidate>
+            <div>
+                <Section title="Image" id="image">
+                    <div class="fields">
+                        <Field label="Diagnostic image">
+                            {(id) => <select id={id} value={chosen} onChange={(e) => { const next = images.find((one) => key(one) === e.currentTarget.value); setChosen(e.currentTarget.value); setVersion(next.newest); }}>
+                                {images.map((one) => <option key={key(one)} value={key(one)}>{key(one)}</option>)}
+                            </select>}
+                        </Field>
+                        <Field label="Version">
+                            {(id) => <select id={id} value={version} onChange={(e) => setVersion(e.currentTarget.value)}>
+                                {versionsOf(image).map((one) => <option key={one} value={one}>{one}{one === image.newest ? " (newest)" : ""}</option>)}
+                            </select>}
+                        </Field>
+                    </div>
+                </Section>
+                <Section title="Devices" id="devices">
+                    <div class="choices" role="radiogroup" aria-label="Choose devices">
+                        <label class="check"><input type="radio" name="by" checked={by === "names"} onChange={() => setBy("names")} />By name</label>
+                        <label class="check"><input type="radio" name="by" checked={by === "filter"} onChange={() => setBy("filter")} />All that match a filter</label>
+                    </div>
+                    {by === "names" ? <DevicePicker product={image.product} names={names} setNames={setNames} /> : <FilterPicker filter={filter} setFilter={setFilter} preview={preview} />}
+                </Section>
+                <Section title="Time" id="time">
+                    <div class="fields">
+                        <Field label="Collect for" type="number" min="1" inputmode="numeric" value={amount} bad={badDuration} onInput={(e) => setAmount(e.currentTarget.value)} />
+                        <Field label="Unit">{(id) => <select id={id} value={unit} onChange={(e) => setUnit(e.currentTarget.value)}>{UNITS.map(([value, , word]) => <option key={value} value={value}>{word}</option>)}</select>}</Field>
+                        <Field label="At once" help="Empty: all." inputmode="numeric" value={parallel} bad={badParallel} onInput={(e) => setParallel(e.currentTarget.value.trim())} />
+                    </div>
+                    <div class="choices" role="radiogroup" aria-label="When">
+                        <label class="check"><input type="radio" name="when" checked={when === "now"} onChange={() => setWhen("now")} />Now</label>
+                        <label class="check"><input type="radio" name="when" checked={when === "at"} onChange={() => setWhen("at")} />At a time</label>
+                    </div>
+                    {when === "at" && <Field label="Start" type="datetime-local" step="1" value={time} bad={badTime} help={start && !badTime ? <>{absolute(start)} = {utc(start)}, <Time at={start.toISOString()} /></> : "In your time zone."} onInput={(e) => setTime(e.currentTarget.value)} />}
+                </Section>
+                <Section title="Why" id="why">
+                    <div class="fields">
+                        <Field label="Ticket (optional)" value={ticket} autocomplete="off" onInput={(e) => setTicket(e.currentTarget.value)} />
+                        <Field label="Reason (optional)" help="Goes to the audit log." value={reason} autocomplete="off" onInput={(e) => setReason(e.currentTarget.value)} />
+                    </div>
+                </Section>
+            </div>
+            <aside class="before tone-diagnostic" aria-labelledby="before">
+                <h2 id="before">Before you send it</h2>
+                <p class="big-line">{count === undefined ? "…" : plural(count, "device")} on <strong>{image.name} {version}</strong> for <strong>{duration(seconds || 0)}</strong>{start && !badTime ? <>, <Time at={start.toISOString()} /></> : ", now"}{parallel && !badParallel ? `, ${parallel} at once` : ""}</p>
+                {limits ? <Facts rows={imageWords(limits, seconds || 0)} /> : <p class="muted">Reading the limits of the image…</p>}
+                {limits?.mode === "replace" && count > 0 && <Note tone="attention" icon="pause"><p>{count === 1 ? "Its app does" : "Their apps do"} not run during that time.</p></Note>}
+                <FormError error={error} />
+                <Action type="submit" primary why={why} busy={busy}>{busy ? "Sending…" : count === undefined ? "Send" : `Send to ${plural(count, "device")}`}</Action>
+                {why && <p class="why-line muted">{why}</p>}
+                <Command text={command} label="the same on a command line" />
+            </aside>
+        </form>
+    );
+}
+
+/* The signed limits of this very version. */
+function useLimits(image, version) {
+    const newest = version === image.newest && image.limits;
+    const detail = useResource(newest ? null : `/assets/${encodeURIComponent(image.product)}/${encodeURIComponent(image.name)}/versions/${encodeURIComponent(version)}`);
+    return newest || (detail.path?.endsWith("/" + encodeURIComponent(version)) ? detail.data?.manifest?.limits : null) || null;
+}
+
+/* Counts a moment after the last key. */
+function usePreview(filter) {
+    const [settled, setSettled] = useState(filter);
+    useEffect(() => {
+        const timer = setTimeout(() => setSettled(filter), 250);
+        return () => clearTimeout(timer);
+    }, [filter]);
+    const preview = useResource(settled ? "/preview" + query({ filter: settled }) : null, wants.devices);
+    return settled === filter && preview.path === (settled ? "/preview" + query({ filter: settled }) : null) ? preview : { data: null, error: settled === filter ? preview.error : null };
+}
+
+function FilterPicker({ filter, setFilter, preview }) {
+    return (
+        <>
+            <Field label="Filter" data-filter value={filter} maxlength="1024" spellcheck={false} autocomplete="off" bad={preview.error?.message} help="For example product:demo tag:lab -connectivity:offline" onInput={(e) => setFilter(e.currentTarget.value)} />
+            <p role="status" class="preview">
+                {preview.data ? <><strong>{plural(preview.data.count, "device")}</strong> {preview.data.count === 1 ? "matches" : "match"} now{preview.data.samples.length > 0 && <span class="muted">: {preview.data.samples.join(", ")}{preview.data.count > preview.data.samples.length ? ", …" : ""}</span>}</> : preview.error ? "" : <span class="muted">counting…</span>}
+            </p>
+        </>
+    );
+}
+
+function DevicePicker({ product, names, setNames }) {
+    const [search, setSearch] = useState("");
+    const devices = useResource("/devices" + query({ filter: `product:${product} admission:accepted`, limit: 1000 }), wants.devices);
+    const toggle = (name) => setNames(names.includes(name) ? names.filter((one) => one !== name) : [...names, name]);
+    return (
+        <Loaded of={devices} what="the devices" rows={3}>
+            {(list) => {
+                const shown = list.filter((d) => d.name.includes(search.trim())).slice(0, 100);
+                const unknown = names.filter((name) => !list.some((d) => d.name === name));
+                return (
+                    <>
+                        {list.length > 8 && <Field label="Find" data-filter type="search" value={search} onInput={(e) => setSearch(e.currentTarget.value)} />}
+                        {!list.length && <Nothing action={<a class="button" href="/devices">Devices</a>}>No accepted device of {product} yet.</Nothing>}
+                        <ul class="picker" aria-label="Devices">
+                            {shown.map((d) => (
+                                <li key={d.name}>
+                                    <label class="check"><input type="checkbox" checked={names.includes(d.name)} onChange={() => toggle(d.name)} />{d.name}</label>
+                                    <DeviceState device={d} />
+                                    {d.image && <span class="small muted">on {d.image.image} now: it waits until that has returned</span>}
+                                </li>
+                            ))}
+                        </ul>
+                        {unknown.length > 0 && <p class="bad">Not accepted devices of {product}: {unknown.join(", ")} <button type="button" onClick={() => setNames(names.filter((n) => !unknown.includes(n)))}>Leave out</button></p>}
+                        <p class="muted" role="status">{plural(names.length, "device")} chosen{list.length > shown.length && `; ${shown.length} of ${list.length} shown`}</p>
+                    </>
+                );
+            }}
+        </Loaded>
+    );
+}
