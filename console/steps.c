@@ -27,12 +27,17 @@ static bool people_step(struct console *console, struct error *err)
     return true;
 }
 
+/* clang-format off */
 const struct scheduler_row steps[] = {
-    {"fleet_watch", 1000, fleet_watch},    {"fleet_flush", 3000, fleet_flush},
     {"orders", 250, orders_step},
+    {"fleet_watch", 1000, fleet_watch},
     {"campaigns", 1000, campaigns_step},
+    {"fleet_flush", 3000, fleet_flush},
+    {"checkpoint", 5000, checkpoint_step},
+    {"metadata", 30000, metadata_step},
+    {"people", 600000, people_step},
     {"claims", 3600000, claims_forget},
     {"reports", 3600000, reports_forget},
-    {"checkpoint", 5000, checkpoint_step}, {"metadata", 30000, metadata_step},
-    {"people", 600000, people_step},       {0},
+    {0},
 };
+/* clang-format on */
