@@ -186,11 +186,15 @@ static bool image_read(struct request *request, const struct json *body, struct 
     char *version = arena_alloc(request->arena, VERSION_SIZE);
     const char *image;
 
-    if (!json_need_string(body, "image", &image, err) || !asset_name_split(image, product, asset, version, err))
+    if (!json_need_string(body, "image", &image, err))
+        return false;
+    if (!strchr(image, '@'))
+        version = NULL; /* the newest */
+    if (!asset_name_split(image, product, asset, version, err))
         return error_add(err, "\"image\"");
     plan->product = product;
     plan->image = asset;
-    plan->version = *version ? version : NULL;
+    plan->version = version;
     return true;
 }
 
