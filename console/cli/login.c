@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,12 +44,12 @@ static bool password_read(struct cli *cli, const char **password)
     const char *path = cli_value(cli, "password-file");
     if (!path)
         return line_ask(cli, "Password: ", true, password);
-    char *bytes;
-    size_t size;
-    if (!file_read(&cli->arena, AT_FDCWD, path, LINE, &bytes, &size, &cli->err))
-        return error_add(&cli->err, "%s", path);
-    bytes[strcspn(bytes, "\r\n")] = '\0';
-    *password = bytes;
+    FD(fd) = open(path, O_RDONLY | O_CLOEXEC);
+    char *line = arena_alloc(&cli->arena, LINE);
+    if (fd < 0 || read(fd, line, LINE - 1) < 0)
+        return error_errno(&cli->err, "%s", path);
+    line[strcspn(line, "\r\n")] = '\0';
+    *password = line;
     return true;
 }
 
@@ -63,6 +64,8 @@ static const char *token_get(struct cli *cli, const char *name, const char *pass
     json_write_string(&writer, "password", password);
     char host[64] = "";
     gethostname(host, sizeof host - 1);
+    for (char *c = host; *c; c++)
+        *c = isalnum((unsigned char)*c) ? (char)tolower((unsigned char)*c) : '-';
     json_write_string(&writer, "token",
                       arena_printf(&cli->arena, "cli-%.40s-%lld", host, (long long)clock_now()));
     json_write_end(&writer, '}');
