@@ -52,17 +52,34 @@ static void warn(const char *what, struct error *err)
 /* --- sets
  * -------------------------------------------------------------------------------------------------------- */
 
-static void gc_sets(const struct gc *gc)
+static bool generation_of(const char *name, int64_t *generation)
+{
+    char number[24];
+
+    snprintf(number, sizeof(number), "%.*s", (int)strcspn(name, "."), name);
+    return int64_parse(number, 1, INT64_MAX - 1, generation);
+}
+
+/* The greatest generation below the current one; 0 when there is none. */
+static int64_t generation_before(const struct gc *gc)
+{
+    DIRECTORY(dir) = dir_open(gc->state_fd, STATE_SETS);
+    int64_t before = 0, generation;
+
+    for (struct dirent *entry; dir && (entry = next(dir));)
+        if (generation_of(entry->d_name, &generation) && generation < gc->current && generation > before)
+            before = generation;
+    return before;
+}
+
+static void gc_sets(const struct gc *gc, int64_t before)
 {
     DIRECTORY(dir) = dir_open(gc->state_fd, STATE_SETS);
     struct error err = {0};
 
     for (struct dirent *entry; dir && (entry = next(dir));) {
-        char number[24];
         int64_t generation;
-        snprintf(number, sizeof(number), "%.*s", (int)strcspn(entry->d_name, "."), entry->d_name);
-        if (!int64_parse(number, 1, INT64_MAX - 1, &generation) || generation == gc->current ||
-            generation == gc->before)
+        if (!generation_of(entry->d_name, &generation) || generation == gc->current || generation == before)
             continue;
         set_remove(gc->state_fd, generation, &err);
         warn("set", &err);
@@ -148,7 +165,7 @@ static void gc_asset(const struct gc *gc, const struct kept_sets *kept, const ch
     }
 }
 
-static bool gc_versions(const struct gc *gc)
+static bool gc_versions(const struct gc *gc, int64_t before)
 {
     ARENA(arena);
     DIRECTORY(dir) = dir_open(gc->state_fd, STATE_VERSIONS);
@@ -160,7 +177,7 @@ static bool gc_versions(const struct gc *gc)
         warn("set", &err);
         return false;
     }
-    if (!set_load(&arena, gc->state_fd, gc->before, &kept.before, &err)) {
+    if (!set_load(&arena, gc->state_fd, before, &kept.before, &err)) {
         err = (struct error){0};
         kept.before = (struct set){0};
     }
@@ -281,8 +298,9 @@ void gc_run(const struct gc *gc)
     ARENA(arena);
     struct hashes manifests = {.arena = &arena}, objects = {.arena = &arena};
 
-    gc_sets(gc);
-    if (!gc_versions(gc))
+    int64_t before = generation_before(gc);
+    gc_sets(gc, before);
+    if (!gc_versions(gc, before))
         return;
     for (size_t i = 0; gc->wish && i < gc->wish->set_count; i++)
         wish_version_hashes(gc, &gc->wish->set[i], &manifests, &objects);

@@ -8,7 +8,7 @@
 
 struct gc {
     int state_fd;
-    int64_t current, before; /* generations whose sets stay */
+    int64_t current;         /* its set stays, and the one before it */
     int64_t versions_keep;   /* newest used versions of each asset that stay */
     const struct wish *wish; /* its versions and what was fetched for them stay; NULL: none */
 };

@@ -35,8 +35,11 @@ static const struct json *ask(struct session *session, struct http *http, const 
                               const struct text *body, struct arena *arena, struct error *err)
 {
     struct http_answer answer;
-    struct http_request request = {
-        .method = "POST", .path = path, .body = body->bytes, .body_size = body->size};
+    struct http_request request = {.method = "POST",
+                                   .path = path,
+                                   .body = body->bytes,
+                                   .body_size = body->size,
+                                   .cancel = session->cancel};
 
     if (!http_send(http, &request, arena, &answer, err))
         return NULL;
@@ -118,6 +121,8 @@ bool session_send(struct session *session, struct http *http, struct http_reques
                   struct arena *arena, struct http_answer *answer, struct error *err)
 {
     request->token = session->token;
+    if (!request->cancel)
+        request->cancel = session->cancel;
     if (!http_send(http, request, arena, answer, err))
         return false;
     session->retry_after_s = answer->retry_after_s;

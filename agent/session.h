@@ -11,6 +11,7 @@
 struct session {
     int state_fd;
     const struct enrolment *enrolment;
+    const bool *cancel;     /* read atomically; true ends a request; may be NULL */
     char token[TOKEN_SIZE]; /* empty: none */
     int64_t server_time;    /* the server's clock when it was opened, Unix seconds */
     int64_t retry_after_s;  /* of the last refusal */

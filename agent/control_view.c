@@ -1,0 +1,167 @@
+#include "agent/control.h"
+
+#include "agent/protocol.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define REASON_SHOWN 240
+
+static const struct wish_version *wish_find(const struct control *control, const char *asset)
+{
+    const struct wish *wish = control->box ? &control->box->wish : NULL;
+
+    for (size_t i = 0; wish && i < wish->set_count; i++)
+        if (strcmp(wish->set[i].entry.asset, asset) == 0)
+            return &wish->set[i];
+    return NULL;
+}
+
+/* Is the version that runs the one that is wished for? */
+static bool is_current(const struct member *member, const struct wish_version *wanted)
+{
+    return member && wanted && strcmp(member->entry.version, wanted->entry.version) == 0 &&
+           (wanted->refused || strcmp(member->entry.manifest, wanted->entry.manifest) == 0);
+}
+
+static const char *state_of(const struct control *control, const struct wish_version *wanted)
+{
+    if (control->updating)
+        return "updating";
+    if (control->job == JOB_VERSION && !control->job_diagnostic &&
+        strcmp(control->job_asset, wanted->entry.asset) == 0)
+        return "downloading";
+    return version_is_installed(control->worker->state_fd, &wanted->entry) ? "downloaded" : "idle";
+}
+
+/* Why the wished version does not run; NULL: it is on its way. */
+static const char *reason_of(const struct control *control, const struct wish_version *wanted, int *result)
+{
+    const struct trouble *trouble = trouble_find(control, wanted->entry.asset);
+
+    if (trouble)
+        *result = (int)trouble->result;
+    return trouble ? trouble->reason : NULL;
+}
+
+static void asset_write(const struct control *control, const char *asset, const struct member *member,
+                        const struct wish_version *wanted, const char *bad, struct json_writer *writer)
+{
+    bool current = is_current(member, wanted) || !wanted;
+    int result = member ? RESULT_SUCCESS : RESULT_INITIAL;
+    const char *reason = current ? NULL : reason_of(control, wanted, &result);
+    char shown[REASON_SHOWN + 1];
+
+    if (!current && !reason && bad) {
+        reason = bad;
+        result = RESULT_UPDATE_FAILED;
+    }
+    json_write_object(writer, asset);
+    json_write_string(writer, "version", member ? member->entry.version : NULL);
+    json_write_string(writer, "sha256", member ? member->entry.manifest : NULL);
+    json_write_string(writer, "state", current || reason ? "idle" : state_of(control, wanted));
+    json_write_integer(writer, "result", result);
+    if (reason) {
+        size_t size = strlen(reason) < REASON_SHOWN ? strlen(reason) : REASON_SHOWN;
+        memcpy(shown, reason, size);
+        while (size > 0 && !utf8_is_valid(shown, size))
+            size--;
+        shown[size] = '\0';
+        json_write_string(writer, "wanted", wanted->entry.version);
+        json_write_string(writer, "reason", shown);
+    }
+    json_write_end(writer, '}');
+}
+
+/* The digest of the set that is wished for, when that failed here before. */
+static const char *bad_reason(const struct control *control)
+{
+    ARENA(arena);
+    const struct wish *wish = control->box ? &control->box->wish : NULL;
+
+    if (!wish)
+        return NULL;
+    struct set_entry *entries = arena_array(&arena, wish->set_count, sizeof(*entries));
+    size_t count = 0;
+    for (size_t i = 0; i < wish->set_count; i++) {
+        const struct trouble *trouble = trouble_find(control, wish->set[i].entry.asset);
+        const struct member *present = set_find(&control->set, wish->set[i].entry.asset);
+        if (!trouble || !trouble->lasting)
+            entries[count++] = wish->set[i].entry;
+        else if (present)
+            entries[count++] = present->entry;
+    }
+    char digest[SHA256_HEX];
+    set_digest(entries, count, digest);
+    return floors_bad(&control->floors, digest);
+}
+
+static void app_write(const struct channel *channel, struct json_writer *writer)
+{
+    json_write_object(writer, "app");
+    json_write_string(writer, "state", channel->app.state);
+    if (channel->app.pid)
+        json_write_integer(writer, "pid", channel->app.pid);
+    else
+        json_write_null(writer, "pid");
+    json_write_time(writer, "since", channel->app.since);
+    json_write_end(writer, '}');
+}
+
+static void view_write(const struct control *control, struct text *out)
+{
+    const struct wish *wish = control->box ? &control->box->wish : NULL;
+    const char *bad = bad_reason(control);
+    struct json_writer writer;
+
+    json_write_init(&writer, out);
+    json_write_object(&writer, NULL);
+    json_write_integer(&writer, "generation", control->set.generation);
+    json_write_string(&writer, "set", control->set.digest);
+    json_write_object(&writer, "assets");
+    for (size_t i = 0; i < control->set.count; i++) {
+        const struct member *member = &control->set.members[i];
+        asset_write(control, member->entry.asset, member, wish_find(control, member->entry.asset), bad,
+                    &writer);
+    }
+    for (size_t i = 0; wish && i < wish->set_count; i++)
+        if (!set_find(&control->set, wish->set[i].entry.asset))
+            asset_write(control, wish->set[i].entry.asset, NULL, &wish->set[i], bad, &writer);
+    json_write_end(&writer, '}');
+    app_write(&control->channel, &writer);
+    assignments_write(&control->assignments, &writer, "image");
+    if (*control->waiting)
+        json_write_string(&writer, "waiting", control->waiting);
+    json_write_end(&writer, '}');
+}
+
+void control_view(struct control *control)
+{
+    struct worker *worker = control->worker;
+    struct channel *channel = &control->channel;
+    TEXT(out);
+
+    view_write(control, &out);
+    if (out.failed || out.size > VIEW_LIMIT)
+        log_event(LOG_WARNING, "view", "bytes=%zu limit=%d", out.size, VIEW_LIMIT);
+    worker_lock(worker);
+    bool news = !worker->view || strcmp(worker->view, out.bytes) != 0;
+    if (news) {
+        free(worker->view);
+        worker->view = out.bytes;
+        out = (struct text){0};
+        worker->view_number++;
+    }
+    if (*channel->limits && (strcmp(worker->limits, channel->limits) != 0 ||
+                             strcmp(worker->diagnostics, channel->diagnostics) != 0)) {
+        strcpy(worker->limits, channel->limits);
+        strcpy(worker->diagnostics, channel->diagnostics);
+        worker->facts_number++;
+        news = true;
+    }
+    worker_unlock(worker);
+    if (news)
+        worker_wake(worker->talk_wake);
+}
