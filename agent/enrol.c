@@ -214,7 +214,7 @@ static bool request_send(struct enrolling *enrolling, struct http *http, struct 
 
 static bool enrol_with_server(struct enrolling *enrolling, struct error *err)
 {
-    const char *pem;
+    const char *pem = NULL;
 
     if (!(enrolling->options->ca ? ca_given(enrolling, &pem, err) : ca_pinned(enrolling, &pem, err)) ||
         !file_write(enrolling->state_fd, STATE_CA, pem, strlen(pem), 0600, err))
