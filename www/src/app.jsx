@@ -88,7 +88,6 @@ function App() {
     const who = session.value;
     if (here === "/setup") return <main class="alone"><Setup /></main>;
     if (here === "/login" || (who === null && !wasSignedIn.value)) return <main class="alone"><SignIn /></main>;
-    if (who === undefined && !localStorage.getItem("locum.known")) return null;
     const found = match(PAGES, here);
     const Shown = found?.row[1] ?? NotFound;
     /* Tabs of one object keep their page; another object is another page. */
@@ -125,8 +124,7 @@ function Start() {
 applyTheme();
 startRouter();
 startKeys();
-loadSession().catch(() => {
-    /* The page itself says that the server cannot be reached. */
-    if (session.value === undefined) localStorage.setItem("locum.known", "1");
-});
+/* A browser where nobody has signed in need not ask. A server that cannot be reached is the page's own to say. */
+if (localStorage.getItem("locum.known")) loadSession().catch(() => {});
+else session.value = null;
 render(<Start />, document.getElementById("app"));

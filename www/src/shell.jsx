@@ -71,8 +71,8 @@ function ImageChip() {
         <a class={`chip tone-${tone} live-value`} href="/devices?filter=-image%3Anone">
             <Icon name={overdue ? "alarm" : on ? "play" : "dash"} />
             <span>
-                {plural(on, "device")}<span class="chip-long"> on a diagnostic image</span>
-                {overdue ? `, ${overdue} overdue` : ""}
+                <span class="chip-long">{plural(on, "device")} on a diagnostic image{overdue ? `, ${overdue} overdue` : ""}</span>
+                <span class="chip-short" aria-hidden="true">{overdue ? `${overdue} overdue` : `${on} on image`}</span>
             </span>
         </a>
     );

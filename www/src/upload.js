@@ -9,6 +9,7 @@ const TRIES = 5;
 /* Everything that was dropped, as [{ path, file }]: one folder gives its contents, files their base names. */
 export async function droppedFiles(transfer) {
     const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+    if (!entries.length) return pickedFiles(transfer.files); // a drop that has files but no folders
     const lone = entries.length === 1 && entries[0].isDirectory;
     const out = [];
     for (const entry of entries) await walk(entry, lone ? "" : entry.name, out);

@@ -31,7 +31,7 @@ export function Assets() {
     const rows = (assets.data ?? []).filter((a) => words.every((word) => `${a.product}/${a.name} ${a.kind}`.includes(word)));
     const publish = <Action primary icon="plus" why={whyNot("release")} onClick={() => setParams({ publish: "1" })}>Publish an asset</Action>;
     return (
-        <Page title="Assets" actions={<><ExportCsv name="assets" columns={COLUMNS} rows={rows} />{publish}</>}>
+        <Page title="Assets" actions={assets.data?.length > 0 && <><ExportCsv name="assets" columns={COLUMNS} rows={rows} />{publish}</>}>
             {assets.data?.length > 0 && <FilterBox label="Filter assets" placeholder="Filter: name or kind" count={plural(rows.length, "asset")} />}
             <Loaded of={assets} what="the assets" rows={6}>
                 {(all) =>

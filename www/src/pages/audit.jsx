@@ -20,7 +20,7 @@ export function Audit() {
     });
     return (
         <Page title="Audit log" lead="Every change, by whom and when. Each entry carries the hash of the one before, so that none can be removed unseen."
-            actions={<ExportCsv name="audit" columns={AUDIT_COLUMNS} rows={rows} />}>
+            actions={rows.length > 0 && <ExportCsv name="audit" columns={AUDIT_COLUMNS} rows={rows} />}>
             <FilterBox label="Search in the entries shown" placeholder="Search: publish, cam-1, admin …" count={audit.data && plural(rows.length, "entry", "entries")} />
             <Loaded of={audit} what="the audit log" rows={8}>
                 {({ rows: all, total }) =>

@@ -27,7 +27,7 @@ export function Campaigns() {
     const rows = (campaigns.data?.rows ?? []).filter((c) => words.every((word) => `${c.id} ${c.image.product}/${c.image.asset} ${c.image.version} ${c.state} ${c.created_by} ${c.ticket ?? ""}`.toLowerCase().includes(word)));
     const create = <a class="button primary" href="/campaigns/new"><Icon name="plus" />New campaign</a>;
     return (
-        <Page title="Campaigns" actions={<><ExportCsv name="campaigns" columns={COLUMNS} rows={rows} />{create}</>}>
+        <Page title="Campaigns" actions={campaigns.data?.rows.length > 0 && <><ExportCsv name="campaigns" columns={COLUMNS} rows={rows} />{create}</>}>
             {campaigns.data?.rows.length > 0 && <FilterBox label="Search in the campaigns shown" placeholder="Search: image, state, person, ticket" count={plural(rows.length, "campaign")} />}
             <Loaded of={campaigns} what="the campaigns" rows={6}>
                 {({ rows: all, total }) =>

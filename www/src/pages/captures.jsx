@@ -19,7 +19,7 @@ export function Captures() {
     const clear = () => setParams({ filter: null, campaign: null, run: null, device: null });
     const says = [...narrowed.map((name) => `${name}:${of(name)}`), filter].filter(Boolean).join(" ");
     return (
-        <Page title="Captures" actions={<ExportCsv name="captures" columns={CAPTURE_COLUMNS} rows={rows} />}>
+        <Page title="Captures" actions={rows.length > 0 && <ExportCsv name="captures" columns={CAPTURE_COLUMNS} rows={rows} />}>
             {(captures.data?.rows.length > 0 || says) && <FilterBox label="Search in the captures shown" placeholder="Search: device, image, state" count={captures.data && plural(rows.length, "capture")} />}
             {narrowed.length > 0 && <p class="row"><span>Only {narrowed.map((name) => `${name} ${of(name)}`).join(", ")}</span><button type="button" onClick={clear}>Show all captures</button></p>}
             <Loaded of={captures} what="the captures" rows={6}>

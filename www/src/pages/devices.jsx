@@ -37,7 +37,7 @@ export function Devices() {
     const why = whyNot("support");
     const enrol = <Action primary icon="plus" why={why} onClick={() => setClaim(true)}>Enrol a device</Action>;
     return (
-        <Page title="Devices" actions={<><ExportCsv name="devices" columns={COLUMNS} rows={rows} />{enrol}</>}>
+        <Page title="Devices" actions={(rows.length > 0 || filter) && <><ExportCsv name="devices" columns={COLUMNS} rows={rows} />{enrol}</>}>
             <FilterBox label="Filter devices" placeholder="Filter: product:demo connectivity:online detector:<1.2.0" error={wrong} list={SUGGESTIONS}
                 count={devices.data && !wrong && plural(devices.data.total, "device")} />
             <Loaded of={wrong ? { ...devices, error: null } : devices} what="the devices" rows={8}>

@@ -112,7 +112,7 @@ function Fleet({ devices, onImage, overdue }) {
             <ul class="tiles">
                 {tile("total", devices.total, "", <span>in all</span>)}
                 {TILES.map(([key, filter]) => tile(key, devices[key], filter, <State name={key} tone={devices[key] ? undefined : "neutral"} />))}
-                {tile("image", onImage, "-image:none", <State name={overdue ? "overdue" : "running"} tone={overdue ? "danger" : onImage ? "diagnostic" : "neutral"} word={overdue ? `on an image, ${overdue} overdue` : "on a diagnostic image"} />)}
+                {tile("image", onImage, "-image:none", <State name={overdue ? "overdue" : "running"} tone={overdue ? "danger" : onImage ? "diagnostic" : "neutral"} word={overdue ? `on image, ${overdue} overdue` : "on an image"} />)}
             </ul>
         </Section>
     );

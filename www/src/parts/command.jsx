@@ -23,9 +23,10 @@ export function CopyButton({ text, label = "Copy" }) {
         setTimeout(() => setDone(false), 2000);
     }
     return (
-        <button type="button" class="copy" onClick={copy} aria-label={`${label}: ${text.length > 60 ? text.slice(0, 60) + "…" : text}`}>
+        <button type="button" class="copy" onClick={copy}>
             <Icon name={done ? "check" : "copy"} />
             {done ? "Copied" : label}
+            <span class="sr"> the command</span>
         </button>
     );
 }
