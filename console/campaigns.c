@@ -10,16 +10,18 @@
 
 #include <string.h>
 
-/* --- inside the transaction --------------------------------------------------------------------------------------- */
+/* --- inside the transaction
+ * --------------------------------------------------------------------------------------- */
 
 /* A state reached, as the glossary's verb. */
 static const char *verb(const char *state)
 {
     static const struct {
         const char *state, *verb;
-    } verbs[] = {{"draft", "create"},     {"scheduled", "schedule"}, {"active", "start"},  {"running", "start"},
-                 {"paused", "pause"},     {"ended", "end"},          {"aborted", "abort"}, {"completed", "complete"},
-                 {"finishing", "finish"}, {"expired", "expire"}};
+    } verbs[] = {{"draft", "create"},  {"scheduled", "schedule"}, {"active", "start"},
+                 {"running", "start"}, {"paused", "pause"},       {"ended", "end"},
+                 {"aborted", "abort"}, {"completed", "complete"}, {"finishing", "finish"},
+                 {"expired", "expire"}};
 
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (!strcmp(verbs[i].state, state))
@@ -43,10 +45,11 @@ static const char *assignment_line(struct arena *arena, const struct change *cha
     bool same = change->from && !strcmp(change->from, change->to);
 
     if (same)
-        return arena_printf(arena, "campaign %lld run %lld: %s", (long long)change->campaign, (long long)change->run,
-                            change->alarm ? change->alarm : "the alarm is over");
-    return arena_printf(arena, "campaign %lld run %lld: %s%s%s", (long long)change->campaign, (long long)change->run,
-                        change->to, change->reason ? ", " : "", change->reason ? change->reason : "");
+        return arena_printf(arena, "campaign %lld run %lld: %s", (long long)change->campaign,
+                            (long long)change->run, change->alarm ? change->alarm : "the alarm is over");
+    return arena_printf(arena, "campaign %lld run %lld: %s%s%s", (long long)change->campaign,
+                        (long long)change->run, change->to, change->reason ? ", " : "",
+                        change->reason ? change->reason : "");
 }
 
 static bool written(void *context, struct db_conn *conn, const struct change *change, struct error *err)
@@ -65,12 +68,14 @@ static bool written(void *context, struct db_conn *conn, const struct change *ch
         return device_event_add(conn, change->device_id, "capture",
                                 arena_printf(&arena, "capture of campaign %lld run %lld: %s%s%s",
                                              (long long)change->campaign, (long long)change->run, change->to,
-                                             change->reason ? ", " : "", change->reason ? change->reason : ""),
+                                             change->reason ? ", " : "",
+                                             change->reason ? change->reason : ""),
                                 err);
     }
 }
 
-/* --- after the commit --------------------------------------------------------------------------------------------- */
+/* --- after the commit
+ * --------------------------------------------------------------------------------------------- */
 
 /* The device's name; its order is to be thought over. */
 static void device_touch(struct console *console, int64_t device_id, char name[NAME_SIZE])
@@ -91,7 +96,8 @@ static void assignment_told(struct console *console, const struct change *change
     if (change->alarm)
         log_event(LOG_WARNING, "assignment_alarm", "device=%s campaign=%lld run=%lld alarm=%s", name,
                   (long long)change->campaign, (long long)change->run, change->alarm);
-    events_send(console->events, "assignment", "{\"campaign\":%lld,\"run\":%lld,\"device\":\"%s\",\"state\":\"%s\"}",
+    events_send(console->events, "assignment",
+                "{\"campaign\":%lld,\"run\":%lld,\"device\":\"%s\",\"state\":\"%s\"}",
                 (long long)change->campaign, (long long)change->run, name, change->to);
     device_tell(console, name);
 }
@@ -102,8 +108,8 @@ static void told(void *context, const struct change *change)
 
     switch (change->noun) {
     case CHANGE_CAMPAIGN:
-        events_send(console->events, "campaign", "{\"campaign\":%lld,\"state\":\"%s\"}", (long long)change->campaign,
-                    change->to);
+        events_send(console->events, "campaign", "{\"campaign\":%lld,\"state\":\"%s\"}",
+                    (long long)change->campaign, change->to);
         break;
     case CHANGE_RUN:
         events_send(console->events, "run", "{\"campaign\":%lld,\"number\":%lld,\"state\":\"%s\"}",
@@ -113,8 +119,9 @@ static void told(void *context, const struct change *change)
         assignment_told(console, change);
         break;
     default:
-        events_send(console->events, "capture", "{\"id\":%lld,\"campaign\":%lld,\"run\":%lld,\"state\":\"%s\"}",
-                    (long long)change->capture, (long long)change->campaign, (long long)change->run, change->to);
+        events_send(
+            console->events, "capture", "{\"id\":%lld,\"campaign\":%lld,\"run\":%lld,\"state\":\"%s\"}",
+            (long long)change->capture, (long long)change->campaign, (long long)change->run, change->to);
     }
 }
 
@@ -125,14 +132,16 @@ struct diagnostics *campaigns_open(struct console *console, struct error *err)
     return diagnostics_open(console->db, console->repo, console->data_dirfd, &hooks, err);
 }
 
-/* --- the step ----------------------------------------------------------------------------------------------------- */
+/* --- the step
+ * ----------------------------------------------------------------------------------------------------- */
 
 /* The device holds the newest order, which lacks the run, and is on no image. */
 static bool gave_up(struct fleet *fleet, int64_t device_id)
 {
     fleet_lock(fleet);
     const struct device *device = fleet_by_id(fleet, device_id);
-    bool gave = device && !device->wish_stale && device->order_seen >= device->order_seq && !device->image.run_id[0];
+    bool gave =
+        device && !device->wish_stale && device->order_seen >= device->order_seq && !device->image.run_id[0];
     fleet_unlock(fleet);
     return gave;
 }

@@ -1,4 +1,5 @@
-/* Where campaigns meet the console: audit, time lines, live events, orders. diagnostics/ knows nothing of these. */
+/* Where campaigns meet the console: audit, time lines, live events, orders. diagnostics/ knows nothing of
+ * these. */
 #ifndef CONSOLE_CAMPAIGNS_H
 #define CONSOLE_CAMPAIGNS_H
 
@@ -6,7 +7,8 @@
 
 /* Opens diagnostics with the console's hooks. Needs database, repository, events and fleet. */
 struct diagnostics *campaigns_open(struct console *console, struct error *err);
-/* Scheduler step, every second: what time alone brings, and runs that their device gave up without ever beginning. */
+/* Scheduler step, every second: what time alone brings, and runs that their device gave up without ever
+ * beginning. */
 bool campaigns_step(struct console *console, struct error *err);
 
 #endif

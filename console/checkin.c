@@ -60,7 +60,8 @@ static bool is_due(struct console *console, int64_t device_id)
     return stale;
 }
 
-/* The order goes out with this answer: what waited in it is offered, durably, before the device can know of it. */
+/* The order goes out with this answer: what waited in it is offered, durably, before the device can know of
+ * it. */
 static void mark_offered(struct console *console, int64_t device_id)
 {
     struct error err = {0};
@@ -79,7 +80,8 @@ static void mark_offered(struct console *console, int64_t device_id)
     }
 }
 
-static void answer_write(struct fleet *fleet, struct device *device, int watchers, int64_t now, struct text *answer)
+static void answer_write(struct fleet *fleet, struct device *device, int watchers, int64_t now,
+                         struct text *answer)
 {
     struct json_writer writer;
     bool given = device->admission == ADMISSION_ACCEPTED && !device->clone_suspected && device->order &&
@@ -101,7 +103,8 @@ static void answer_write(struct fleet *fleet, struct device *device, int watcher
     json_write_end(&writer, '}');
 }
 
-static void answer_make(struct console *console, int64_t device_id, struct aftermath *after, struct text *answer)
+static void answer_make(struct console *console, int64_t device_id, struct aftermath *after,
+                        struct text *answer)
 {
     int watchers = events_watchers(console->events);
     int64_t now = clock_now();
@@ -116,8 +119,8 @@ static void answer_make(struct console *console, int64_t device_id, struct after
     fleet_unlock(console->fleet);
 }
 
-bool device_checkin(struct console *console, int64_t device_id, const char *body, size_t size, struct text *answer,
-                    struct error *err)
+bool device_checkin(struct console *console, int64_t device_id, const char *body, size_t size,
+                    struct text *answer, struct error *err)
 {
     struct aftermath after = {0};
     struct error ignored = {0};
@@ -126,7 +129,8 @@ bool device_checkin(struct console *console, int64_t device_id, const char *body
         return false;
     /* Without a new order the device keeps the one it has: the check-in counts all the same. */
     if (is_due(console, device_id) && !orders_make(console, &device_id, 1, &ignored))
-        log_event(LOG_WARNING, "order_failed", "device_id=%lld why=\"%s\"", (long long)device_id, ignored.text);
+        log_event(LOG_WARNING, "order_failed", "device_id=%lld why=\"%s\"", (long long)device_id,
+                  ignored.text);
     mark_offered(console, device_id);
     answer_make(console, device_id, &after, answer);
     if (after.changed)

@@ -1,4 +1,5 @@
-/* A check-in, from the body that came to the answer: from memory alone unless the device's order must be thought over. */
+/* A check-in, from the body that came to the answer: from memory alone unless the device's order must be
+ * thought over. */
 #ifndef CONSOLE_CHECKIN_H
 #define CONSOLE_CHECKIN_H
 
@@ -6,7 +7,7 @@
 #include "console/console.h"
 
 /* Writes the answer of PROTOCOL.md "Check-in". */
-bool device_checkin(struct console *console, int64_t device_id, const char *body, size_t size, struct text *answer,
-                    struct error *err);
+bool device_checkin(struct console *console, int64_t device_id, const char *body, size_t size,
+                    struct text *answer, struct error *err);
 
 #endif

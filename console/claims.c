@@ -18,11 +18,13 @@ static void secret_make(char secret[CLAIM_SECRET_CHARS + 1])
     secret[CLAIM_SECRET_CHARS] = '\0';
 }
 
-static bool claim_insert(struct db_conn *conn, const struct claim *claim, const char *operator_name, struct error *err)
+static bool claim_insert(struct db_conn *conn, const struct claim *claim, const char *operator_name,
+                         struct error *err)
 {
     struct db_query *query = db_query(
-        conn, "INSERT INTO claim (secret_sha256, product, hardware, review, created_by, created_at, expires_at)"
-              " VALUES (:secret, :product, :hardware, :review, :by, :at, :expires)");
+        conn,
+        "INSERT INTO claim (secret_sha256, product, hardware, review, created_by, created_at, expires_at)"
+        " VALUES (:secret, :product, :hardware, :review, :by, :at, :expires)");
 
     db_bind_text(query, ":secret", claim->secret_sha256);
     db_bind_text(query, ":product", claim->product);
@@ -47,7 +49,8 @@ bool claim_create(struct console *console, struct claim *claim, const char *oper
     if (!conn)
         return false;
     if (!claim_insert(conn, claim, operator_name, err) ||
-        !audit_add(conn, operator_name, "claim", claim->product, claim->review ? "to be reviewed" : NULL, err)) {
+        !audit_add(conn, operator_name, "claim", claim->product, claim->review ? "to be reviewed" : NULL,
+                   err)) {
         db_done(conn);
         return false;
     }
@@ -60,8 +63,9 @@ bool claim_find(struct db_conn *conn, const char *secret, struct claim *claim, s
 
     *claim = (struct claim){0};
     sha256_hex(secret, strlen(secret), claim->secret_sha256);
-    struct db_query *query = db_query(conn, "SELECT product, hardware, review, expires_at, device_id FROM claim"
-                                            " WHERE secret_sha256 = :secret");
+    struct db_query *query =
+        db_query(conn, "SELECT product, hardware, review, expires_at, device_id FROM claim"
+                       " WHERE secret_sha256 = :secret");
     db_bind_text(query, ":secret", claim->secret_sha256);
     found = db_step(query);
     if (found) {
@@ -81,8 +85,9 @@ bool claim_find(struct db_conn *conn, const char *secret, struct claim *claim, s
 bool claim_use(struct db_conn *conn, const struct claim *claim, int64_t device_id, struct error *err)
 {
     int64_t changes = 0;
-    struct db_query *query = db_query(conn, "UPDATE claim SET device_id = :device WHERE secret_sha256 = :secret"
-                                            " AND device_id IS NULL");
+    struct db_query *query =
+        db_query(conn, "UPDATE claim SET device_id = :device WHERE secret_sha256 = :secret"
+                       " AND device_id IS NULL");
 
     db_bind_integer(query, ":device", device_id);
     db_bind_text(query, ":secret", claim->secret_sha256);
@@ -97,7 +102,8 @@ bool claims_forget(struct console *console, struct error *err)
 
     if (!conn)
         return false;
-    struct db_query *query = db_query(conn, "DELETE FROM claim WHERE device_id IS NULL AND expires_at < :before");
+    struct db_query *query =
+        db_query(conn, "DELETE FROM claim WHERE device_id IS NULL AND expires_at < :before");
     db_bind_integer(query, ":before", clock_now() - 7 * 86400);
     if (!db_run(query, NULL, err)) {
         db_done(conn);

@@ -1,4 +1,5 @@
-/* Claim codes: one line of text that lets one device enrol and carries all the trust that it needs. See agent/PROTOCOL.md. */
+/* Claim codes: one line of text that lets one device enrol and carries all the trust that it needs. See
+ * agent/PROTOCOL.md. */
 #ifndef CONSOLE_CLAIMS_H
 #define CONSOLE_CLAIMS_H
 
@@ -14,7 +15,8 @@ struct claim {
     int64_t expires_at;                           /* Unix seconds */
     int64_t device_id;                            /* that used it; 0: none */
 };
-/* Makes a code for a product. `hardware` may be NULL. Fills the secret; the row keeps its hash only. Audited. */
+/* Makes a code for a product. `hardware` may be NULL. Fills the secret; the row keeps its hash only. Audited.
+ */
 bool claim_create(struct console *console, struct claim *claim, const char *operator_name,
                   char secret[CLAIM_SECRET_CHARS + 1], struct error *err);
 /* The claim of a secret, used or not. DENIED when there is none: a wrong code. */

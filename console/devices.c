@@ -14,9 +14,9 @@
 bool device_insert(struct db_conn *conn, struct device *device, struct error *err)
 {
     char key[2 * PUBLIC_KEY_SIZE + 1];
-    struct db_query *query =
-        db_query(conn, "INSERT INTO device (name, product, hardware, key_id, public_key, admission, enrolled_at)"
-                       " VALUES (:name, :product, :hardware, :key_id, :key, :admission, :at)");
+    struct db_query *query = db_query(
+        conn, "INSERT INTO device (name, product, hardware, key_id, public_key, admission, enrolled_at)"
+              " VALUES (:name, :product, :hardware, :key_id, :key, :admission, :at)");
 
     hex_encode(key, device->key.bytes, PUBLIC_KEY_SIZE);
     db_bind_text(query, ":name", device->name);
@@ -37,9 +37,11 @@ void device_tell(struct console *console, const char *name)
     events_send(console->events, "device", "{\"name\":\"%s\"}", name);
 }
 
-/* --- what happened ------------------------------------------------------------------------------------------------ */
+/* --- what happened
+ * ------------------------------------------------------------------------------------------------ */
 
-bool device_event_add(struct db_conn *conn, int64_t device_id, const char *what, const char *text, struct error *err)
+bool device_event_add(struct db_conn *conn, int64_t device_id, const char *what, const char *text,
+                      struct error *err)
 {
     struct db_query *query = db_query(
         conn, "INSERT INTO device_event (device_id, at, what, text) VALUES (:device, :at, :what, :text)");
@@ -50,8 +52,9 @@ bool device_event_add(struct db_conn *conn, int64_t device_id, const char *what,
     db_bind_text(query, ":text", text);
     if (!db_run(query, NULL, err))
         return false;
-    query = db_query(conn, "DELETE FROM device_event WHERE device_id = :device AND id <= (SELECT id FROM device_event"
-                           " WHERE device_id = :device ORDER BY id DESC LIMIT 1 OFFSET :kept)");
+    query = db_query(
+        conn, "DELETE FROM device_event WHERE device_id = :device AND id <= (SELECT id FROM device_event"
+              " WHERE device_id = :device ORDER BY id DESC LIMIT 1 OFFSET :kept)");
     db_bind_integer(query, ":device", device_id);
     db_bind_integer(query, ":kept", EVENTS_KEPT);
     return db_run(query, NULL, err);
@@ -69,7 +72,8 @@ static int64_t id_of(struct console *console, const char *name, struct error *er
     return id;
 }
 
-bool device_timeline(struct console *console, const char *name, int64_t limit, struct text *out, struct error *err)
+bool device_timeline(struct console *console, const char *name, int64_t limit, struct text *out,
+                     struct error *err)
 {
     struct json_writer writer;
     int64_t id = id_of(console, name, err);
@@ -77,8 +81,9 @@ bool device_timeline(struct console *console, const char *name, int64_t limit, s
 
     if (!conn)
         return false;
-    struct db_query *query = db_query(conn, "SELECT at, what, text FROM device_event WHERE device_id = :device"
-                                            " ORDER BY id DESC LIMIT :limit");
+    struct db_query *query =
+        db_query(conn, "SELECT at, what, text FROM device_event WHERE device_id = :device"
+                       " ORDER BY id DESC LIMIT :limit");
     db_bind_integer(query, ":device", id);
     db_bind_integer(query, ":limit", limit);
     json_write_init(&writer, out);
@@ -94,7 +99,8 @@ bool device_timeline(struct console *console, const char *name, int64_t limit, s
     return db_end(query, err);
 }
 
-/* --- admission ---------------------------------------------------------------------------------------------------- */
+/* --- admission
+ * ---------------------------------------------------------------------------------------------------- */
 
 static const char *const admission_verbs[] = {"review", "accept", "reject", "retire"};
 
@@ -135,8 +141,8 @@ static void admission_apply(struct fleet *fleet, int64_t id, enum admission admi
     fleet_unlock(fleet);
 }
 
-bool device_admit(struct console *console, const char *name, enum admission admission, const char *operator_name,
-                  struct error *err)
+bool device_admit(struct console *console, const char *name, enum admission admission,
+                  const char *operator_name, struct error *err)
 {
     fleet_lock(console->fleet);
     const struct device *device = fleet_by_name(console->fleet, name);
@@ -146,7 +152,8 @@ bool device_admit(struct console *console, const char *name, enum admission admi
     if (!id)
         return error_set(err, ERROR_MISSING, "there is no device %.64s", name);
     if (retired && admission != ADMISSION_RETIRED)
-        return error_set(err, ERROR_CONFLICT, "device %s is retired: enrol it again under another name", name);
+        return error_set(err, ERROR_CONFLICT, "device %s is retired: enrol it again under another name",
+                         name);
     struct db_conn *conn = db_write(console->db, err);
     if (!conn)
         return false;
@@ -177,7 +184,9 @@ bool device_note_clone(struct console *console, int64_t device_id, struct error 
     return db_commit(conn, err);
 }
 
-/* --- tags --------------------------------------------------------------------------------------------------------- */
+/* --- tags
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static int by_text(const void *a, const void *b)
 {
@@ -208,7 +217,8 @@ static bool tags_read(struct arena *arena, const struct json *json, const char *
     return true;
 }
 
-static bool tags_store(struct db_conn *conn, int64_t id, const char *const *tags, size_t count, struct error *err)
+static bool tags_store(struct db_conn *conn, int64_t id, const char *const *tags, size_t count,
+                       struct error *err)
 {
     struct db_query *query = db_query(conn, "DELETE FROM device_tag WHERE device_id = :device");
 
@@ -243,8 +253,8 @@ static void tags_apply(struct fleet *fleet, int64_t id, const char *const *tags,
     free(before);
 }
 
-bool device_set_tags(struct console *console, const char *name, const struct json *json, const char *operator_name,
-                     struct error *err)
+bool device_set_tags(struct console *console, const char *name, const struct json *json,
+                     const char *operator_name, struct error *err)
 {
     ARENA(arena);
     const char **tags = NULL;
@@ -259,7 +269,8 @@ bool device_set_tags(struct console *console, const char *name, const struct jso
     struct db_conn *conn = db_write(console->db, err);
     if (!conn)
         return false;
-    if (!tags_store(conn, id, tags, count, err) || !audit_add(conn, operator_name, "tag", name, detail, err)) {
+    if (!tags_store(conn, id, tags, count, err) ||
+        !audit_add(conn, operator_name, "tag", name, detail, err)) {
         db_done(conn);
         return false;
     }

@@ -52,7 +52,8 @@ static void app_write(struct json_writer *writer, const struct device *device)
     json_write_end(writer, '}');
 }
 
-void device_write_open(struct json_writer *writer, const struct fleet *fleet, const struct device *device, int64_t now)
+void device_write_open(struct json_writer *writer, const struct fleet *fleet, const struct device *device,
+                       int64_t now)
 {
     const char *facts = device->facts ? device->facts : "{}";
 
@@ -77,7 +78,8 @@ void device_write_open(struct json_writer *writer, const struct fleet *fleet, co
     json_write_boolean(writer, "overdue", device->overdue);
 }
 
-void device_write(struct json_writer *writer, const struct fleet *fleet, const struct device *device, int64_t now)
+void device_write(struct json_writer *writer, const struct fleet *fleet, const struct device *device,
+                  int64_t now)
 {
     device_write_open(writer, fleet, device, now);
     json_write_end(writer, '}');

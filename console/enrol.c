@@ -25,7 +25,8 @@ static bool maybe_name(const struct json *body, const char *key, const char **na
     return name_check(key, member->string, err);
 }
 
-static bool proof_check(const struct enrolment *enrolment, const char *key, const char *proof, struct error *err)
+static bool proof_check(const struct enrolment *enrolment, const char *key, const char *proof,
+                        struct error *err)
 {
     uint8_t signature[SIGNATURE_SIZE];
     char said[256];
@@ -39,7 +40,8 @@ static bool proof_check(const struct enrolment *enrolment, const char *key, cons
     return true;
 }
 
-bool enrolment_read(struct arena *arena, const struct json *body, struct enrolment *enrolment, struct error *err)
+bool enrolment_read(struct arena *arena, const struct json *body, struct enrolment *enrolment,
+                    struct error *err)
 {
     static const char *const allowed[] = {"claim", "public_key", "name", "hardware", "facts", "proof", NULL};
     const char *key, *proof;
@@ -76,8 +78,9 @@ static void name_make(char name[NAME_SIZE])
 }
 
 /* The device that used this claim before: the answer was lost, it asks again. */
-static bool enrolled_before(struct console *console, const struct enrolment *enrolment, const struct claim *claim,
-                            struct device *enrolled, bool *again, struct error *err)
+static bool enrolled_before(struct console *console, const struct enrolment *enrolment,
+                            const struct claim *claim, struct device *enrolled, bool *again,
+                            struct error *err)
 {
     fleet_lock(console->fleet);
     const struct device *device = fleet_by_key(console->fleet, enrolment->key.id);
@@ -97,12 +100,13 @@ static bool claim_fits(const struct claim *claim, const struct enrolment *enrolm
     if (claim->expires_at <= clock_now())
         return error_set(err, ERROR_DENIED, "this claim code has lapsed: make a new one");
     if (claim->hardware[0] && enrolment->hardware && strcmp(claim->hardware, enrolment->hardware))
-        return error_set(err, ERROR_CONFLICT, "the claim code is for hardware %s, the device says %s", claim->hardware,
-                         enrolment->hardware);
+        return error_set(err, ERROR_CONFLICT, "the claim code is for hardware %s, the device says %s",
+                         claim->hardware, enrolment->hardware);
     return true;
 }
 
-static void device_describe(const struct enrolment *enrolment, const struct claim *claim, struct device *device)
+static void device_describe(const struct enrolment *enrolment, const struct claim *claim,
+                            struct device *device)
 {
     const char *hardware = claim->hardware[0] ? claim->hardware : enrolment->hardware;
 
@@ -118,7 +122,8 @@ static void device_describe(const struct enrolment *enrolment, const struct clai
         name_make(device->name);
 }
 
-static bool device_store(struct db_conn *conn, const struct claim *claim, struct device *device, struct error *err)
+static bool device_store(struct db_conn *conn, const struct claim *claim, struct device *device,
+                         struct error *err)
 {
     ARENA(arena);
 
@@ -129,10 +134,12 @@ static bool device_store(struct db_conn *conn, const struct claim *claim, struct
     }
     return claim_use(conn, claim, device->id, err) &&
            audit_add(conn, NULL, "enrol", device->name,
-                     arena_printf(&arena, "%s, %s", device->product, admission_name(device->admission)), err) &&
+                     arena_printf(&arena, "%s, %s", device->product, admission_name(device->admission)),
+                     err) &&
            device_event_add(conn, device->id, "enrolled",
-                            device->admission == ADMISSION_PENDING ? "enrolled, waits for a person to accept it"
-                                                                   : "enrolled with a claim code",
+                            device->admission == ADMISSION_PENDING
+                                ? "enrolled, waits for a person to accept it"
+                                : "enrolled with a claim code",
                             err);
 }
 
@@ -173,7 +180,7 @@ bool device_enrol(struct console *console, const struct enrolment *enrolment, st
     device->report_dirty = enrolment->facts != NULL;
     fleet_unlock(console->fleet);
     device_tell(console, enrolled->name);
-    log_event(LOG_INFO, "device_enrolled", "device=%s product=%s admission=%s", enrolled->name, enrolled->product,
-              admission_name(enrolled->admission));
+    log_event(LOG_INFO, "device_enrolled", "device=%s product=%s admission=%s", enrolled->name,
+              enrolled->product, admission_name(enrolled->admission));
     return true;
 }

@@ -13,9 +13,11 @@ struct enrolment {
     char *facts;          /* JSON object or NULL */
 };
 /* Reads agent/PROTOCOL.md "Enrol" and verifies its proof; lives in the arena. */
-bool enrolment_read(struct arena *arena, const struct json *body, struct enrolment *enrolment, struct error *err);
-/* Enrols; durable when it returns. The same key with the same claim gets the same device again. Fills a copy of the identity fields. DENIED: wrong, lapsed or used code; CONFLICT:
- * the name is taken, the key is enrolled already. */
+bool enrolment_read(struct arena *arena, const struct json *body, struct enrolment *enrolment,
+                    struct error *err);
+/* Enrols; durable when it returns. The same key with the same claim gets the same device again. Fills a copy
+ * of the identity fields. DENIED: wrong, lapsed or used code; CONFLICT: the name is taken, the key is
+ * enrolled already. */
 bool device_enrol(struct console *console, const struct enrolment *enrolment, struct device *enrolled,
                   struct error *err);
 

@@ -13,9 +13,9 @@ struct filter {
     const struct filter *left, *right; /* right NULL for NODE_NOT */
     const struct field *field;         /* NODE_TERM */
     enum comparison comparison;
-    const char *name;                  /* of the field as it was written: an asset */
+    const char *name; /* of the field as it was written: an asset */
     const char *value;
-    int64_t seconds;                   /* `seen` */
+    int64_t seconds; /* `seen` */
 };
 
 struct looking {
@@ -27,13 +27,14 @@ typedef bool matches(const struct filter *term, const struct looking *at);
 typedef bool checks(struct filter *term, struct error *err);
 
 struct field {
-    const char *name;  /* NULL: any asset */
-    unsigned allowed;  /* comparisons, 1 << … or'ed */
-    checks *check;     /* of the value; NULL: any text */
+    const char *name; /* NULL: any asset */
+    unsigned allowed; /* comparisons, 1 << … or'ed */
+    checks *check;    /* of the value; NULL: any text */
     matches *match;
 };
 
-/* --- fields ------------------------------------------------------------------------------------------------------- */
+/* --- fields
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool text_matches(const struct filter *term, const char *text)
 {
@@ -65,7 +66,8 @@ static bool check_connectivity(struct filter *term, struct error *err)
     for (int i = NEVER_SEEN; i <= OFFLINE; i++)
         if (!strcmp(connectivity_name((enum connectivity)i), term->value))
             return true;
-    return error_set(err, ERROR_INPUT, "connectivity is never_seen, online, late or offline, not \"%.40s\"", term->value);
+    return error_set(err, ERROR_INPUT, "connectivity is never_seen, online, late or offline, not \"%.40s\"",
+                     term->value);
 }
 
 static bool match_admission(const struct filter *term, const struct looking *at)
@@ -128,7 +130,8 @@ static bool match_seen(const struct filter *term, const struct looking *at)
 static bool check_seen(struct filter *term, struct error *err)
 {
     return duration_parse(term->value, &term->seconds) ||
-           error_set(err, ERROR_INPUT, "seen takes a time such as 90s, 5m, 2h or 1d, not \"%.40s\"", term->value);
+           error_set(err, ERROR_INPUT, "seen takes a time such as 90s, 5m, 2h or 1d, not \"%.40s\"",
+                     term->value);
 }
 
 static bool match_asset(const struct filter *term, const struct looking *at)
@@ -152,7 +155,8 @@ static bool check_asset(struct filter *term, struct error *err)
     if (!name_is_valid(term->name))
         return error_set(err, ERROR_INPUT, "there is no field \"%.64s\"", term->name);
     return term->comparison == CONTAINS || version_check(term->value, &ignored) ||
-           error_set(err, ERROR_INPUT, "%.64s is no field, and as an asset it takes a version such as 1.2.0, not \"%.40s\"",
+           error_set(err, ERROR_INPUT,
+                     "%.64s is no field, and as an asset it takes a version such as 1.2.0, not \"%.40s\"",
                      term->name, term->value);
 }
 
@@ -182,7 +186,8 @@ static const struct field *field_find(const char *name)
     return field;
 }
 
-/* --- parsing ------------------------------------------------------------------------------------------------------ */
+/* --- parsing
+ * ------------------------------------------------------------------------------------------------------ */
 
 struct parser {
     struct arena *arena;
@@ -195,7 +200,8 @@ static const struct filter *parse_or(struct parser *parser);
 
 static const struct filter *fail(struct parser *parser, const char *at, const char *why)
 {
-    error_set(parser->err, ERROR_INPUT, "the filter is wrong at character %d: %s", (int)(at - parser->text) + 1, why);
+    error_set(parser->err, ERROR_INPUT, "the filter is wrong at character %d: %s",
+              (int)(at - parser->text) + 1, why);
     return NULL;
 }
 
@@ -371,7 +377,8 @@ const struct filter *filter_compile(struct arena *arena, const char *text, struc
     return filter;
 }
 
-/* --- matching ----------------------------------------------------------------------------------------------------- */
+/* --- matching
+ * ----------------------------------------------------------------------------------------------------- */
 
 /* Bounded by FILTER_TERMS and FILTER_DEPTH. */
 static bool node_matches(const struct filter *filter, const struct looking *at)
@@ -390,14 +397,16 @@ static bool node_matches(const struct filter *filter, const struct looking *at)
     }
 }
 
-bool filter_matches(const struct filter *filter, const struct fleet *fleet, const struct device *device, int64_t now)
+bool filter_matches(const struct filter *filter, const struct fleet *fleet, const struct device *device,
+                    int64_t now)
 {
     struct looking at = {.fleet = fleet, .device = device, .now = now};
 
     return node_matches(filter, &at);
 }
 
-int64_t *filter_choose(const struct filter *filter, struct fleet *fleet, struct arena *arena, bool all, size_t *count)
+int64_t *filter_choose(const struct filter *filter, struct fleet *fleet, struct arena *arena, bool all,
+                       size_t *count)
 {
     int64_t now = clock_now();
     size_t total;

@@ -15,11 +15,15 @@
 #define FILTER_DEPTH 16
 
 struct filter;
-/* Compiles into the arena. NULL and INPUT, the sentence naming the place (counted from 1). An empty text matches all. */
+/* Compiles into the arena. NULL and INPUT, the sentence naming the place (counted from 1). An empty text
+ * matches all. */
 const struct filter *filter_compile(struct arena *arena, const char *text, struct error *err);
 /* Needs the fleet's lock. */
-bool filter_matches(const struct filter *filter, const struct fleet *fleet, const struct device *device, int64_t now);
-/* The ids of all devices that match, by name, in the arena; takes the lock itself. Rejected and retired devices only where `all`. */
-int64_t *filter_choose(const struct filter *filter, struct fleet *fleet, struct arena *arena, bool all, size_t *count);
+bool filter_matches(const struct filter *filter, const struct fleet *fleet, const struct device *device,
+                    int64_t now);
+/* The ids of all devices that match, by name, in the arena; takes the lock itself. Rejected and retired
+ * devices only where `all`. */
+int64_t *filter_choose(const struct filter *filter, struct fleet *fleet, struct arena *arena, bool all,
+                       size_t *count);
 
 #endif

@@ -59,7 +59,8 @@ void fleet_unlock(struct fleet *fleet)
     pthread_mutex_unlock(&fleet->lock);
 }
 
-/* --- finding ------------------------------------------------------------------------------------------------------ */
+/* --- finding
+ * ------------------------------------------------------------------------------------------------------ */
 
 static const char *device_sort_name(const struct device *device)
 {
@@ -117,7 +118,8 @@ struct device *const *fleet_all(struct fleet *fleet, size_t *count)
     return fleet->by_name;
 }
 
-/* --- growing ------------------------------------------------------------------------------------------------------ */
+/* --- growing
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void insert(struct device **sorted, size_t count, sort_text *of, struct device *device)
 {
@@ -192,7 +194,8 @@ void fleet_close(struct fleet *fleet)
     free(fleet);
 }
 
-/* --- wishes ------------------------------------------------------------------------------------------------------- */
+/* --- wishes
+ * ------------------------------------------------------------------------------------------------------- */
 
 void device_wish_changed(struct device *device)
 {
@@ -255,7 +258,8 @@ int64_t fleet_running(struct fleet *fleet, const char *product, const char *asse
     for (size_t i = 0; i < fleet->count; i++) {
         const struct device *device = fleet->by_name[i];
 
-        count += is_counted(device) && !strcmp(device->product, product) && device_runs(device, asset, version);
+        count +=
+            is_counted(device) && !strcmp(device->product, product) && device_runs(device, asset, version);
     }
     fleet_unlock(fleet);
     return count;

@@ -1,8 +1,9 @@
 /* The fleet in memory: who is enrolled, sessions, what each device last said, whether it is connected.
  *
- * A check-in is answered from here without the database. What must survive a restart is written sorted, every few seconds, by
- * fleet_flush; identity and admission are written by devices.c before they change here. One mutex guards all devices; nothing is
- * done under it but memory: no database, no file, no signature. Order of locks: database writer, then the fleet. */
+ * A check-in is answered from here without the database. What must survive a restart is written sorted, every
+ * few seconds, by fleet_flush; identity and admission are written by devices.c before they change here. One
+ * mutex guards all devices; nothing is done under it but memory: no database, no file, no signature. Order of
+ * locks: database writer, then the fleet. */
 #ifndef CONSOLE_FLEET_H
 #define CONSOLE_FLEET_H
 
@@ -39,12 +40,12 @@ struct device_image {
     char run_id[RUN_ID_SIZE]; /* "": none */
     int64_t campaign, run;    /* run: its number in the campaign, 0 when not known */
     char image[NAME_SIZE], version[VERSION_SIZE];
-    const char *state;             /* "running", "reverting", … */
-    int64_t started_at, ends_at;   /* Unix seconds, 0: not known */
+    const char *state;           /* "running", "reverting", … */
+    int64_t started_at, ends_at; /* Unix seconds, 0: not known */
 };
 
 struct device {
-    int64_t id; /* row id */
+    int64_t id;                                                    /* row id */
     char name[NAME_SIZE], product[NAME_SIZE], hardware[NAME_SIZE]; /* hardware "": none */
     struct public_key key;
     enum admission admission;
@@ -53,35 +54,35 @@ struct device {
     char **tags; /* NULL-terminated, sorted; owned; NULL: none */
 
     /* Session. */
-    uint8_t token[SHA256_SIZE]; /* SHA-256 of the token */
-    int64_t token_expires_at;   /* 0: no session */
-    int64_t session_counter;    /* highest seen; flushed */
+    uint8_t token[SHA256_SIZE];     /* SHA-256 of the token */
+    int64_t token_expires_at;       /* 0: no session */
+    int64_t session_counter;        /* highest seen; flushed */
     char session_nonce[SHA256_HEX]; /* the nonce that went with it */
 
     /* Last check-in. */
-    int64_t last_seen;             /* Unix seconds, 0: never; flushed */
-    int poll_s;                    /* the interval that was answered */
-    uint8_t said[SHA256_SIZE];     /* SHA-256 of the body, to see that nothing changed */
+    int64_t last_seen;              /* Unix seconds, 0: never; flushed */
+    int poll_s;                     /* the interval that was answered */
+    uint8_t said[SHA256_SIZE];      /* SHA-256 of the body, to see that nothing changed */
     int64_t generation, order_seen; /* order_seen: the seq that the device holds */
     char boot_id[BOOT_ID_SIZE], set[SHA256_HEX];
     struct running_asset *running; /* owned, sorted by asset */
     size_t running_count;
-    char app_state[12];            /* "": not said yet */
+    char app_state[12]; /* "": not said yet */
     int64_t app_pid, app_since;
     struct device_image image;
-    char *facts;                   /* JSON object, owned; NULL: not said yet */
-    char *waiting;                 /* why it waits, owned; NULL: nothing */
+    char *facts;   /* JSON object, owned; NULL: not said yet */
+    char *waiting; /* why it waits, owned; NULL: nothing */
 
     /* What it should be. */
-    char *order;            /* signed document, owned; NULL: none yet */
+    char *order; /* signed document, owned; NULL: none yet */
     int64_t order_seq, order_expires_at;
     char order_wish[SHA256_HEX]; /* digest of what the order says */
-    bool wish_stale;        /* a release, run or decision may have changed the wish */
-    int64_t work_from;      /* Unix seconds when its work on a diagnostic run begins or began; 0: none */
-    bool offers;            /* the order holds a run that was not given to the device yet */
-    bool overdue;           /* an assignment's alarm: overdue, lost or revert_failed */
+    bool wish_stale;             /* a release, run or decision may have changed the wish */
+    int64_t work_from;           /* Unix seconds when its work on a diagnostic run begins or began; 0: none */
+    bool offers;                 /* the order holds a run that was not given to the device yet */
+    bool overdue;                /* an assignment's alarm: overdue, lost or revert_failed */
 
-    enum connectivity told; /* what the browsers were told last */
+    enum connectivity told;        /* what the browsers were told last */
     bool seen_dirty, report_dirty; /* to be flushed */
 };
 
@@ -99,26 +100,30 @@ struct device *fleet_by_name(struct fleet *fleet, const char *name);
 struct device *fleet_by_key(struct fleet *fleet, const char *key_id);
 /* All devices by name; *count of them. Valid while locked. */
 struct device *const *fleet_all(struct fleet *fleet, size_t *count);
-/* Takes a zeroed device with id, name, product, hardware, key, admission and enrolled_at set (copied) into the fleet. */
+/* Takes a zeroed device with id, name, product, hardware, key, admission and enrolled_at set (copied) into
+ * the fleet. */
 struct device *fleet_add(struct fleet *fleet, const struct device *device);
 enum connectivity device_connectivity(const struct fleet *fleet, const struct device *device, int64_t now);
 /* Marks a device's wish as to be thought over: its next check-in or the next orders_step does. */
 void device_wish_changed(struct device *device);
 
-/* Takes and gives the lock itself: the wish of one device, or of all of a product, may have changed. Returns how many. */
+/* Takes and gives the lock itself: the wish of one device, or of all of a product, may have changed. Returns
+ * how many. */
 int64_t fleet_wish_changed(struct fleet *fleet, int64_t device_id);
 int64_t fleet_product_wish_changed(struct fleet *fleet, const char *product);
 /* Numbers for pages and metrics, counted under the lock. */
 struct fleet_counts {
-    int64_t total, online, late, offline, never_seen, pending, on_image, overdue; /* retired and rejected are not counted */
+    int64_t total, online, late, offline, never_seen, pending, on_image,
+        overdue; /* retired and rejected are not counted */
 };
 void fleet_counts(struct fleet *fleet, struct fleet_counts *counts);
 /* Devices that run this version now. */
 int64_t fleet_running(struct fleet *fleet, const char *product, const char *asset, const char *version);
 int64_t fleet_of_product(struct fleet *fleet, const char *product); /* pending and accepted ones */
 
-/* Who sends this session token ("Authorization: Bearer …" without the prefix)? DENIED with a sentence when it is no session of ours, has ended, or the device was
- * rejected or retired. `name` lives in the arena. From memory. */
+/* Who sends this session token ("Authorization: Bearer …" without the prefix)? DENIED with a sentence when it
+ * is no session of ours, has ended, or the device was rejected or retired. `name` lives in the arena. From
+ * memory. */
 bool fleet_session_check(struct console *console, const char *bearer, int64_t *device_id, const char **name,
                          struct arena *arena, struct error *err);
 
@@ -130,12 +135,14 @@ struct session_opened {
     int64_t device_id;
     bool clone_found; /* this opening showed that the counter forked: the caller writes it down */
 };
-/* Opens a session for the holder of the key. MISSING: no such device; DENIED: rejected, retired, wrong signature or nonce. */
+/* Opens a session for the holder of the key. MISSING: no such device; DENIED: rejected, retired, wrong
+ * signature or nonce. */
 bool fleet_session_open(struct fleet *fleet, const char *key_id, const char *nonce, int64_t counter,
                         const char *signature_hex, struct session_opened *opened, struct error *err);
 
 /* Scheduler steps, each for one thread at a time.
- * Writes what changed since the last flush, sorted by device, in one transaction. Every 3 seconds, and at the end. */
+ * Writes what changed since the last flush, sorted by device, in one transaction. Every 3 seconds, and at the
+ * end. */
 bool fleet_flush(struct console *console, struct error *err);
 /* Tells browsers whose connectivity changed, and the counts. Every second. */
 bool fleet_watch(struct console *console, struct error *err);

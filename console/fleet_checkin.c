@@ -14,7 +14,8 @@
 
 static const char *const asset_states[] = {"idle", "downloading", "downloaded", "updating", NULL};
 static const char *const app_states[] = {"running", "stopped", "starting", "failed", "none", NULL};
-static const char *const image_states[] = {"downloading", "verifying", "running", "reverting", "uploading", NULL};
+static const char *const image_states[] = {"downloading", "verifying", "running",
+                                           "reverting",   "uploading", NULL};
 
 /* The table's own string that equals `value`; NULL when there is none. */
 static const char *one_of(const char *const *names, const char *value)
@@ -25,8 +26,8 @@ static const char *one_of(const char *const *names, const char *value)
     return NULL;
 }
 
-static bool need_one_of(const struct json *object, const char *key, const char *const *names, const char **value,
-                        struct error *err)
+static bool need_one_of(const struct json *object, const char *key, const char *const *names,
+                        const char **value, struct error *err)
 {
     const char *given;
 
@@ -93,7 +94,8 @@ static int by_asset(const void *a, const void *b)
     return strcmp(((const struct running_asset *)a)->asset, ((const struct running_asset *)b)->asset);
 }
 
-static bool assets_read(struct arena *arena, const struct json *assets, struct checkin *checkin, struct error *err)
+static bool assets_read(struct arena *arena, const struct json *assets, struct checkin *checkin,
+                        struct error *err)
 {
     if (assets->size > ASSETS_MOST)
         return error_set(err, ERROR_LIMIT, "\"assets\" has more than %d members", ASSETS_MOST);
@@ -120,7 +122,8 @@ static bool app_read(const struct json *app, struct checkin *checkin, struct err
 
 static bool image_read(const struct json *json, struct device_image *image, struct error *err)
 {
-    static const char *const allowed[] = {"run", "campaign", "image", "version", "state", "started_at", "ends_at", NULL};
+    static const char *const allowed[] = {"run",   "campaign",   "image",   "version",
+                                          "state", "started_at", "ends_at", NULL};
     const char *run_id, *name, *version;
     uint8_t id[16];
 
@@ -159,8 +162,8 @@ bool facts_read(struct arena *arena, const struct json *facts, char **json, stru
     json_write_object(&writer, NULL);
     for (const struct json *fact = facts->first; fact; fact = fact->next) {
         if (fact->type != JSON_STRING || fact->size > FACT_MOST || !*fact->key || strlen(fact->key) > 64)
-            return error_set(err, ERROR_INPUT, "facts: \"%.64s\" must be a string of at most %d bytes", fact->key,
-                             FACT_MOST);
+            return error_set(err, ERROR_INPUT, "facts: \"%.64s\" must be a string of at most %d bytes",
+                             fact->key, FACT_MOST);
         json_write_string(&writer, fact->key, fact->string);
     }
     json_write_end(&writer, '}');
@@ -177,8 +180,8 @@ static bool boot_id_is_valid(const char *boot_id)
 
 bool checkin_read(struct arena *arena, const struct json *body, struct checkin *checkin, struct error *err)
 {
-    static const char *const allowed[] = {"boot_id", "generation", "set", "order_seq", "metadata", "assets",
-                                          "app", "image", "facts", "waiting", NULL};
+    static const char *const allowed[] = {"boot_id", "generation", "set",   "order_seq", "metadata", "assets",
+                                          "app",     "image",      "facts", "waiting",   NULL};
     const struct json *assets, *app, *facts = json_get(body, "facts");
 
     *checkin = (struct checkin){.app_state = ""};
@@ -200,10 +203,12 @@ bool checkin_read(struct arena *arena, const struct json *body, struct checkin *
         return false;
     if (facts && facts->type != JSON_NULL && !facts_read(arena, facts, &checkin->facts, err))
         return false;
-    return assets_read(arena, assets, checkin, err) && image_read(json_get(body, "image"), &checkin->image, err);
+    return assets_read(arena, assets, checkin, err) &&
+           image_read(json_get(body, "image"), &checkin->image, err);
 }
 
-/* --- taking over -------------------------------------------------------------------------------------------------- */
+/* --- taking over
+ * -------------------------------------------------------------------------------------------------- */
 
 static bool running_apply(struct running_asset *into, const struct running_asset *from)
 {
@@ -278,7 +283,8 @@ bool checkin_apply(struct device *device, const struct checkin *checkin)
     return changed;
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------ */
+/* --- writing
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void assets_write(const struct device *device, struct json_writer *writer)
 {

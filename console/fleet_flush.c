@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- loading ------------------------------------------------------------------------------------------------------ */
+/* --- loading
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void copy_column(char *into, size_t room, const char *text)
 {
@@ -56,12 +57,13 @@ static bool load_device(struct db_query *query, struct device *device, struct er
 static bool load_devices(struct fleet *fleet, struct db_conn *conn, struct error *err)
 {
     struct db_query *query = db_query(
-        conn, "SELECT d.id, d.name, d.product, d.hardware, d.public_key, d.admission, d.enrolled_at,"
-              " d.clone_suspected, coalesce(s.last_seen, 0), coalesce(s.session_counter, 0), coalesce(o.seq, 0),"
-              " coalesce(o.expires_at, 0), o.wish, o.document, r.said, r.facts"
-              " FROM device d LEFT JOIN device_seen s ON s.device_id = d.id"
-              " LEFT JOIN device_order o ON o.device_id = d.id"
-              " LEFT JOIN device_report r ON r.device_id = d.id ORDER BY d.name");
+        conn,
+        "SELECT d.id, d.name, d.product, d.hardware, d.public_key, d.admission, d.enrolled_at,"
+        " d.clone_suspected, coalesce(s.last_seen, 0), coalesce(s.session_counter, 0), coalesce(o.seq, 0),"
+        " coalesce(o.expires_at, 0), o.wish, o.document, r.said, r.facts"
+        " FROM device d LEFT JOIN device_seen s ON s.device_id = d.id"
+        " LEFT JOIN device_order o ON o.device_id = d.id"
+        " LEFT JOIN device_report r ON r.device_id = d.id ORDER BY d.name");
     struct device device;
     bool good = true;
 
@@ -123,7 +125,8 @@ struct fleet *fleet_open(struct console *console, struct error *err)
     return NULL;
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------ */
+/* --- writing
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* A copy of what is to be written, so that the lock is not held while the database works. */
 struct flushed {
@@ -173,10 +176,10 @@ static struct flushed *take_dirty(struct fleet *fleet, struct arena *arena, size
 
 static bool write_seen(struct db_conn *conn, const struct flushed *flushed, struct error *err)
 {
-    struct db_query *query =
-        db_query(conn, "INSERT INTO device_seen (device_id, last_seen, session_counter) VALUES (:id, :seen, :counter)"
-                       " ON CONFLICT (device_id) DO UPDATE SET last_seen = excluded.last_seen,"
-                       " session_counter = excluded.session_counter");
+    struct db_query *query = db_query(
+        conn, "INSERT INTO device_seen (device_id, last_seen, session_counter) VALUES (:id, :seen, :counter)"
+              " ON CONFLICT (device_id) DO UPDATE SET last_seen = excluded.last_seen,"
+              " session_counter = excluded.session_counter");
 
     db_bind_integer(query, ":id", flushed->id);
     db_bind_integer(query, ":seen", flushed->last_seen);
@@ -203,7 +206,8 @@ static bool write_all(struct console *console, const struct flushed *flushed, si
     if (!conn)
         return false;
     for (size_t i = 0; i < count; i++)
-        if (!write_seen(conn, &flushed[i], err) || (flushed[i].report && !write_report(conn, &flushed[i], err)))
+        if (!write_seen(conn, &flushed[i], err) ||
+            (flushed[i].report && !write_report(conn, &flushed[i], err)))
             return false;
     struct db_conn *whole = conn;
     conn = NULL; /* db_commit gives it back either way */

@@ -19,8 +19,8 @@ struct fleet {
     int64_t active;                    /* not retired or rejected: the size that intervals go by */
     int64_t started_at, last_activity; /* Unix seconds; last_activity: newest last_seen at the start */
     uint8_t nonce_secret[SHA256_SIZE];
-    pthread_mutex_t orders;            /* one maker of orders at a time; taken before the database's writer */
-    struct fleet_counts told;          /* counts that browsers know */
+    pthread_mutex_t orders;   /* one maker of orders at a time; taken before the database's writer */
+    struct fleet_counts told; /* counts that browsers know */
 };
 
 /* A check-in as it was read; lives in an arena. */
@@ -31,13 +31,14 @@ struct checkin {
     size_t asset_count;
     const char *app_state;
     int64_t app_pid, app_since;
-    struct device_image image;    /* run_id "": none */
-    char *facts;                  /* JSON object; NULL: not said this time */
+    struct device_image image; /* run_id "": none */
+    char *facts;               /* JSON object; NULL: not said this time */
     const char *waiting;
 };
 /* Reads agent/PROTOCOL.md "Check-in"; INPUT with a sentence that names the member. */
 bool checkin_read(struct arena *arena, const struct json *body, struct checkin *checkin, struct error *err);
-/* Takes over what a device said. Needs the lock (but for devices that are not in the fleet yet). True when something that people see has changed. */
+/* Takes over what a device said. Needs the lock (but for devices that are not in the fleet yet). True when
+ * something that people see has changed. */
 bool checkin_apply(struct device *device, const struct checkin *checkin);
 /* What checkin_read reads, from memory, without facts. */
 void checkin_write(const struct device *device, struct text *out);

@@ -8,9 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A nonce carries its own time and our seal over key, time and chance, so that asking for one costs no memory: 8 bytes of time, 8 of chance, 16 of
- * seal. That it is used once is the counter's work. */
-static void nonce_seal(const struct fleet *fleet, const char *key_id, const uint8_t head[16], uint8_t seal[16])
+/* A nonce carries its own time and our seal over key, time and chance, so that asking for one costs no
+ * memory: 8 bytes of time, 8 of chance, 16 of seal. That it is used once is the counter's work. */
+static void nonce_seal(const struct fleet *fleet, const char *key_id, const uint8_t head[16],
+                       uint8_t seal[16])
 {
     uint8_t digest[SHA256_SIZE];
     struct sha256 hash;
@@ -84,8 +85,8 @@ static void token_make(struct device *device, struct session_opened *opened)
 }
 
 /* Under the lock: the counter must be above the last, or be the very same request again. */
-static bool session_take(struct device *device, const char *nonce, int64_t counter, struct session_opened *opened,
-                         struct error *err)
+static bool session_take(struct device *device, const char *nonce, int64_t counter,
+                         struct session_opened *opened, struct error *err)
 {
     if (!admission_check(device, err))
         return false;

@@ -29,7 +29,8 @@ int fleet_poll_interval(struct fleet *fleet, const struct device *device, int wa
     return fleet_idle_interval(fleet->active);
 }
 
-/* Seconds of silence while we listened: the time that the console itself was away does not count against a device. */
+/* Seconds of silence while we listened: the time that the console itself was away does not count against a
+ * device. */
 static int64_t silence(const struct fleet *fleet, const struct device *device, int64_t now)
 {
     if (device->last_seen >= fleet->started_at)
@@ -50,7 +51,8 @@ enum connectivity device_connectivity(const struct fleet *fleet, const struct de
     return silent <= 4 * interval + 15 ? LATE : OFFLINE;
 }
 
-static void count_device(struct fleet_counts *counts, const struct device *device, enum connectivity connectivity)
+static void count_device(struct fleet_counts *counts, const struct device *device,
+                         enum connectivity connectivity)
 {
     counts->overdue += device->overdue;
     counts->on_image += device->image.run_id[0] != '\0';
@@ -79,14 +81,16 @@ static void tell_counts(struct console *console, const struct fleet_counts *coun
 {
     struct fleet_counts *told = &console->fleet->told;
 
-    if (counts->on_image == told->on_image && counts->overdue == told->overdue && counts->online == told->online)
+    if (counts->on_image == told->on_image && counts->overdue == told->overdue &&
+        counts->online == told->online)
         return;
     *told = *counts;
     events_send(console->events, "counts", "{\"on_image\":%lld,\"overdue\":%lld,\"online\":%lld}",
                 (long long)counts->on_image, (long long)counts->overdue, (long long)counts->online);
 }
 
-#define TOLD_MOST 1000 /* devices named one by one in a step; more than that and pages read the list again */
+#define TOLD_MOST 1000 /* devices named one by one in a step; more than that and pages read the list again   \
+                        */
 
 bool fleet_watch(struct console *console, struct error *err)
 {

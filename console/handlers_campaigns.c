@@ -17,7 +17,8 @@
 
 static const struct json_limits create_limits = {.bytes = 4 << 20, .values = 110000, .depth = 8};
 
-/* --- images ------------------------------------------------------------------------------------------------------- */
+/* --- images
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool image_write(struct request *request, struct db_conn *conn, const struct asset_row *row,
                         struct json_writer *writer, struct error *err)
@@ -67,7 +68,8 @@ void images_list(struct request *request)
         answer_error(request, &err);
 }
 
-/* --- creating ----------------------------------------------------------------------------------------------------- */
+/* --- creating
+ * ----------------------------------------------------------------------------------------------------- */
 
 static bool names_to_ids(struct request *request, const struct json *names, struct campaign_plan *plan,
                          struct error *err)
@@ -80,10 +82,12 @@ static bool names_to_ids(struct request *request, const struct json *names, stru
         fleet_lock(fleet);
         const struct device *device = name->type == JSON_STRING ? fleet_by_name(fleet, name->string) : NULL;
         int64_t id = device ? device->id : 0;
-        bool gone = device && (device->admission == ADMISSION_REJECTED || device->admission == ADMISSION_RETIRED);
+        bool gone =
+            device && (device->admission == ADMISSION_REJECTED || device->admission == ADMISSION_RETIRED);
         fleet_unlock(fleet);
         if (!id)
-            return error_set(err, ERROR_INPUT, "there is no device %.64s", name->string ? name->string : "of that kind");
+            return error_set(err, ERROR_INPUT, "there is no device %.64s",
+                             name->string ? name->string : "of that kind");
         if (gone)
             return error_set(err, ERROR_INPUT, "device %.64s was rejected or retired", name->string);
         ids[count++] = id;
@@ -116,7 +120,8 @@ static void ids_unique(struct arena *arena, struct campaign_plan *plan)
 }
 
 /* Of the image's product alone: an image of another product would only be refused by the device. */
-static bool product_check(struct request *request, struct campaign_plan *plan, bool by_filter, struct error *err)
+static bool product_check(struct request *request, struct campaign_plan *plan, bool by_filter,
+                          struct error *err)
 {
     struct fleet *fleet = request->console->fleet;
     int64_t *ids = arena_array(request->arena, plan->device_count, sizeof *ids);
@@ -180,7 +185,8 @@ static bool count_check(const struct json *body, const struct campaign_plan *pla
                      (long long)count);
 }
 
-static bool image_read(struct request *request, const struct json *body, struct campaign_plan *plan, struct error *err)
+static bool image_read(struct request *request, const struct json *body, struct campaign_plan *plan,
+                       struct error *err)
 {
     char *product = arena_alloc(request->arena, NAME_SIZE), *asset = arena_alloc(request->arena, NAME_SIZE);
     char *version = arena_alloc(request->arena, VERSION_SIZE);
@@ -198,7 +204,8 @@ static bool image_read(struct request *request, const struct json *body, struct 
     return true;
 }
 
-static bool maybe_integer(const struct json *body, const char *key, int64_t min, int64_t *value, struct error *err)
+static bool maybe_integer(const struct json *body, const char *key, int64_t min, int64_t *value,
+                          struct error *err)
 {
     const struct json *member = json_get(body, key);
 
@@ -227,7 +234,8 @@ static bool when_read(const struct json *body, struct campaign_plan *plan, struc
            error_set(err, ERROR_INPUT, "\"at\" must be a time such as 2026-11-21T14:30:00Z");
 }
 
-static bool plan_read(struct request *request, const struct json *body, struct campaign_plan *plan, struct error *err)
+static bool plan_read(struct request *request, const struct json *body, struct campaign_plan *plan,
+                      struct error *err)
 {
     static const char *const allowed[] = {"image",  "devices", "filter", "duration_s",   "at", "parallel",
                                           "params", "ticket",  "reason", "expect_count", NULL};
@@ -262,13 +270,15 @@ void campaigns_create(struct request *request)
     json_write_object(&writer, NULL);
     json_write_integer(&writer, "id", id);
     json_write_integer(&writer, "run", 1);
-    json_write_string(&writer, "url", arena_printf(request->arena, "%s/campaigns/%lld/runs/1",
-                                                   request->console->people_url, (long long)id));
+    json_write_string(&writer, "url",
+                      arena_printf(request->arena, "%s/campaigns/%lld/runs/1", request->console->people_url,
+                                   (long long)id));
     json_write_end(&writer, '}');
     answer_json(request, 201, &out);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------ */
+/* --- reading
+ * ------------------------------------------------------------------------------------------------------ */
 
 static bool read_number(const char *text, const char *what, int64_t *number, struct error *err)
 {
@@ -276,8 +286,8 @@ static bool read_number(const char *text, const char *what, int64_t *number, str
            error_set(err, ERROR_MISSING, "there is no %s \"%.40s\"", what, text);
 }
 
-static bool list_write(struct request *request, int64_t before, int64_t limit, struct text *out, int64_t *last,
-                       int64_t *total, struct error *err)
+static bool list_write(struct request *request, int64_t before, int64_t limit, struct text *out,
+                       int64_t *last, int64_t *total, struct error *err)
 {
     struct json_writer writer;
     DB_DONE(conn) = db_read(request->console->db, err);

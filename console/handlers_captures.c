@@ -1,4 +1,5 @@
-/* What devices collected. Its bytes are foreign: they leave as an attachment in a sandbox, never as a page of ours. */
+/* What devices collected. Its bytes are foreign: they leave as an attachment in a sandbox, never as a page of
+ * ours. */
 #include "console/handlers.h"
 
 #include "base/file.h"
@@ -8,7 +9,8 @@
 #define LIST_DEFAULT 200
 #define LIST_MOST 1000
 
-static bool number_of(struct request *request, const char *name, int64_t most, int64_t *number, struct error *err)
+static bool number_of(struct request *request, const char *name, int64_t most, int64_t *number,
+                      struct error *err)
 {
     const char *text = request_query(request, name);
 
@@ -80,7 +82,8 @@ static int file_open(struct request *request, const char **name, char sha256[SHA
 
     if (!conn || !read_id(request->params[0], 1, &id, err) || !read_id(request->params[1], 0, &n, err))
         return -1;
-    return capture_file_open(request->console->diagnostics, conn, request->arena, id, n, name, sha256, size, err);
+    return capture_file_open(request->console->diagnostics, conn, request->arena, id, n, name, sha256, size,
+                             err);
 }
 
 void captures_file(struct request *request)

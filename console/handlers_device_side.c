@@ -24,7 +24,8 @@ static void answer_denied(struct request *request, const struct error *err)
         answer_error(request, err);
 }
 
-/* --- enrolment and sessions --------------------------------------------------------------------------------------- */
+/* --- enrolment and sessions
+ * --------------------------------------------------------------------------------------- */
 
 void device_side_enrol(struct request *request)
 {
@@ -121,7 +122,8 @@ void device_side_session(struct request *request)
     answer_json(request, 200, &out);
 }
 
-/* --- check-in and reports ----------------------------------------------------------------------------------------- */
+/* --- check-in and reports
+ * ----------------------------------------------------------------------------------------- */
 
 void device_side_checkin(struct request *request)
 {
@@ -149,7 +151,8 @@ void device_side_reports(struct request *request)
         answer_error(request, &err);
 }
 
-/* --- captures ----------------------------------------------------------------------------------------------------- */
+/* --- captures
+ * ----------------------------------------------------------------------------------------------------- */
 
 void device_side_capture_begin(struct request *request)
 {
@@ -157,7 +160,8 @@ void device_side_capture_begin(struct request *request)
     struct error err = {0};
     const struct json *list = request_json(request, &capture_limits, &err);
 
-    if (list && capture_begin(request->console->diagnostics, request->device_id, request->params[0], list, &out, &err))
+    if (list && capture_begin(request->console->diagnostics, request->device_id, request->params[0], list,
+                              &out, &err))
         answer_json(request, 200, &out);
     else
         answer_error(request, &err);

@@ -30,7 +30,8 @@ static const struct filter *read_filter(struct request *request, struct error *e
     return filter_compile(request->arena, text ? text : "", err);
 }
 
-/* --- claims ------------------------------------------------------------------------------------------------------- */
+/* --- claims
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool claim_read(struct request *request, struct claim *claim, struct error *err)
 {
@@ -78,7 +79,8 @@ void claims_create(struct request *request)
     }
     json_write_init(&writer, &out);
     json_write_object(&writer, NULL);
-    json_write_string(&writer, "code", arena_printf(request->arena, "%s.%s.%s", secret, console->ca_fingerprint, root));
+    json_write_string(&writer, "code",
+                      arena_printf(request->arena, "%s.%s.%s", secret, console->ca_fingerprint, root));
     json_write_string(&writer, "server", console->device_url);
     json_write_string(&writer, "ca", console->ca_pem);
     json_write_string(&writer, "product", claim.product);
@@ -87,7 +89,8 @@ void claims_create(struct request *request)
     answer_json(request, 201, &out);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------ */
+/* --- reading
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* The page after `after`, by name, and how many match in all. */
 static const char *list_write(struct fleet *fleet, const struct filter *filter, struct arena *arena,
@@ -135,8 +138,8 @@ void devices_list(struct request *request)
     }
     json_write_init(&writer, &out);
     json_write_array(&writer, NULL);
-    const char *next = list_write(request->console->fleet, filter, request->arena, request_query(request, "after"),
-                                  limit, &writer, &total);
+    const char *next = list_write(request->console->fleet, filter, request->arena,
+                                  request_query(request, "after"), limit, &writer, &total);
     json_write_end(&writer, ']');
     if (next)
         answer_header(request, "X-Next", next);
@@ -239,7 +242,8 @@ void devices_preview(struct request *request)
     answer_json(request, 200, &out);
 }
 
-/* --- deciding ----------------------------------------------------------------------------------------------------- */
+/* --- deciding
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void admit(struct request *request, enum admission admission)
 {

@@ -25,9 +25,11 @@ static void counts_write(struct json_writer *writer, const struct fleet_counts *
     json_write_integer(writer, "overdue", counts->overdue);
 }
 
-/* --- what needs a person ------------------------------------------------------------------------------------------ */
+/* --- what needs a person
+ * ------------------------------------------------------------------------------------------ */
 
-static void need_write(struct json_writer *writer, const char *kind, const char *text, const char *link, int64_t since)
+static void need_write(struct json_writer *writer, const char *kind, const char *text, const char *link,
+                       int64_t since)
 {
     json_write_object(writer, NULL);
     json_write_string(writer, "kind", kind);
@@ -37,26 +39,30 @@ static void need_write(struct json_writer *writer, const char *kind, const char 
     json_write_end(writer, '}');
 }
 
-static void device_need(struct request *request, struct json_writer *writer, const struct device *device, int *left)
+static void device_need(struct request *request, struct json_writer *writer, const struct device *device,
+                        int *left)
 {
     const char *link = arena_printf(request->arena, "/devices/%s", device->name);
 
     if (device->admission == ADMISSION_PENDING && (*left)-- > 0)
-        need_write(writer, "pending", arena_printf(request->arena, "%s waits to be accepted", device->name), link,
-                   device->enrolled_at);
+        need_write(writer, "pending", arena_printf(request->arena, "%s waits to be accepted", device->name),
+                   link, device->enrolled_at);
     if (device->clone_suspected && device->admission == ADMISSION_ACCEPTED && (*left)-- > 0)
-        need_write(writer, "clone_suspected",
-                   arena_printf(request->arena, "%s may exist twice: its session counter went back", device->name),
-                   link, device->last_seen);
+        need_write(
+            writer, "clone_suspected",
+            arena_printf(request->arena, "%s may exist twice: its session counter went back", device->name),
+            link, device->last_seen);
 }
 
 static bool alarms_write(struct request *request, struct db_conn *conn, struct json_writer *writer, int *left,
                          struct error *err)
 {
     struct db_query *query = db_query(
-        conn, "SELECT d.name, a.alarm, a.campaign_id, a.run_number, a.since FROM assignment a"
-              " JOIN device d ON d.id = a.device_id WHERE a.alarm IS NOT NULL AND NOT EXISTS (SELECT 1 FROM assignment b"
-              " WHERE b.device_id = a.device_id AND b.started_at > a.started_at) ORDER BY a.since LIMIT :most");
+        conn,
+        "SELECT d.name, a.alarm, a.campaign_id, a.run_number, a.since FROM assignment a"
+        " JOIN device d ON d.id = a.device_id WHERE a.alarm IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "
+        "assignment b"
+        " WHERE b.device_id = a.device_id AND b.started_at > a.started_at) ORDER BY a.since LIMIT :most");
 
     db_bind_integer(query, ":most", NEEDS_MOST);
     while (db_step(query) && (*left)-- > 0) {
@@ -74,7 +80,8 @@ static bool alarms_write(struct request *request, struct db_conn *conn, struct j
     return db_end(query, err);
 }
 
-static bool needs_write(struct request *request, struct db_conn *conn, struct json_writer *writer, struct error *err)
+static bool needs_write(struct request *request, struct db_conn *conn, struct json_writer *writer,
+                        struct error *err)
 {
     struct fleet *fleet = request->console->fleet;
     int left = NEEDS_MOST;
@@ -92,9 +99,11 @@ static bool needs_write(struct request *request, struct db_conn *conn, struct js
     return true;
 }
 
-/* --- the rest ----------------------------------------------------------------------------------------------------- */
+/* --- the rest
+ * ----------------------------------------------------------------------------------------------------- */
 
-static bool audit_write(struct request *request, struct db_conn *conn, struct json_writer *writer, struct error *err)
+static bool audit_write(struct request *request, struct db_conn *conn, struct json_writer *writer,
+                        struct error *err)
 {
     struct audit_row *rows;
     size_t count;
@@ -118,7 +127,8 @@ static bool audit_write(struct request *request, struct db_conn *conn, struct js
 }
 
 /* Bytes as versions list them: a file that two versions share counts twice. */
-static bool storage_write(struct request *request, struct db_conn *conn, struct json_writer *writer, struct error *err)
+static bool storage_write(struct request *request, struct db_conn *conn, struct json_writer *writer,
+                          struct error *err)
 {
     int64_t captures, objects = 0;
     struct db_query *query = db_query(conn, "SELECT coalesce(sum(length), 0) FROM versions");
@@ -139,8 +149,9 @@ static bool steps_write(struct db_conn *conn, const struct fleet_counts *counts,
                         struct error *err)
 {
     struct db_query *query = db_query(
-        conn, "SELECT EXISTS (SELECT 1 FROM assets), EXISTS (SELECT 1 FROM release WHERE version IS NOT NULL),"
-              " EXISTS (SELECT 1 FROM campaign)");
+        conn,
+        "SELECT EXISTS (SELECT 1 FROM assets), EXISTS (SELECT 1 FROM release WHERE version IS NOT NULL),"
+        " EXISTS (SELECT 1 FROM campaign)");
     bool asset = false, release = false, campaign = false;
 
     if (db_step(query)) {

@@ -55,7 +55,8 @@ static bool draft_take(struct fleet *fleet, int64_t device_id, struct draft *dra
     return stale;
 }
 
-/* --- the wish ----------------------------------------------------------------------------------------------------- */
+/* --- the wish
+ * ----------------------------------------------------------------------------------------------------- */
 
 /* Everything that an order says but its number and times, as bytes to compare. */
 static void wish_digest(struct draft *draft)
@@ -77,8 +78,8 @@ static void wish_digest(struct draft *draft)
     sha256_hex(text_string(&out), out.size, draft->wish);
 }
 
-static bool draft_think(struct console *console, struct db_conn *conn, struct arena *arena, struct draft *draft,
-                        int64_t now, struct error *err)
+static bool draft_think(struct console *console, struct db_conn *conn, struct arena *arena,
+                        struct draft *draft, int64_t now, struct error *err)
 {
     struct order *order = &draft->order;
 
@@ -149,10 +150,11 @@ static void set_borrow(struct draft *draft, const struct draft *before)
     draft->order.set_count = before->order.set_count;
 }
 
-/* --- making ------------------------------------------------------------------------------------------------------- */
+/* --- making
+ * ------------------------------------------------------------------------------------------------------- */
 
-static bool think_all(struct console *console, struct arena *arena, struct draft *drafts, size_t count, bool *changed,
-                      struct error *err)
+static bool think_all(struct console *console, struct arena *arena, struct draft *drafts, size_t count,
+                      bool *changed, struct error *err)
 {
     int64_t now = clock_now();
     DB_DONE(conn) = db_read(console->db, err);

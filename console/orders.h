@@ -1,4 +1,5 @@
-/* Orders: the signed wish for each device. Made when the wish changed or the order nears its end; durable before it is answered. */
+/* Orders: the signed wish for each device. Made when the wish changed or the order nears its end; durable
+ * before it is answered. */
 #ifndef CONSOLE_ORDERS_H
 #define CONSOLE_ORDERS_H
 
@@ -9,8 +10,9 @@
 
 /* Does this device need its order thought over? Needs the fleet's lock. */
 bool order_is_stale(const struct device *device, int64_t now);
-/* Thinks over the orders of these devices and writes those that changed in one transaction. Also brings the device's work, overdue and the image's run number in
- * memory up to date. Call it without any lock or connection. */
+/* Thinks over the orders of these devices and writes those that changed in one transaction. Also brings the
+ * device's work, overdue and the image's run number in memory up to date. Call it without any lock or
+ * connection. */
 bool orders_make(struct console *console, const int64_t *device_ids, size_t count, struct error *err);
 /* Scheduler step, every 250 ms: the same for up to 1,000 stale devices. */
 bool orders_step(struct console *console, struct error *err);

@@ -63,11 +63,13 @@ static bool take_swap(struct taking *taking, const struct json *report, struct e
     int named = 0;
 
     for (const struct json *name = changed ? changed->first : NULL; name && named < 8; name = name->next)
-        names = arena_printf(arena, "%s%s%.64s", names, named++ ? ", " : "", name->string ? name->string : "?");
-    const char *line = arena_printf(
-        arena, "%s %s in %lld ms (generation %lld, %lld bytes fetched)%s%s", result == RESULT_SUCCESS ? "took" : "refused",
-        *names ? names : "a set", (long long)ms, (long long)json_integer(report, "generation", 0),
-        (long long)json_integer(report, "bytes", 0), why ? ": " : "", why ? why : "");
+        names =
+            arena_printf(arena, "%s%s%.64s", names, named++ ? ", " : "", name->string ? name->string : "?");
+    const char *line =
+        arena_printf(arena, "%s %s in %lld ms (generation %lld, %lld bytes fetched)%s%s",
+                     result == RESULT_SUCCESS ? "took" : "refused", *names ? names : "a set", (long long)ms,
+                     (long long)json_integer(report, "generation", 0),
+                     (long long)json_integer(report, "bytes", 0), why ? ": " : "", why ? why : "");
     return device_event_add(taking->act.conn, taking->device_id, "swap", line, err);
 }
 
@@ -77,8 +79,9 @@ static bool take_app(struct taking *taking, const struct json *report, struct er
     const char *event = json_string(report, "event");
     int64_t pid = json_integer(report, "pid", 0), status = 0;
     bool has_status = json_has_integer(report, "status", &status);
-    const char *line = arena_printf(arena, "the app %.40s (pid %lld%s)", event ? event : "changed", (long long)pid,
-                                    has_status ? arena_printf(arena, ", status %lld", (long long)status) : "");
+    const char *line =
+        arena_printf(arena, "the app %.40s (pid %lld%s)", event ? event : "changed", (long long)pid,
+                     has_status ? arena_printf(arena, ", status %lld", (long long)status) : "");
 
     return device_event_add(taking->act.conn, taking->device_id, "app", line, err);
 }
@@ -113,7 +116,8 @@ static bool take_one(struct taking *taking, const struct json *report, struct er
         }
     const char *sentence = why.kind ? why.text : "its type is not known here";
     return device_event_add(taking->act.conn, taking->device_id, "report_refused",
-                            arena_printf(&taking->act.arena, "a report was not understood: %s", sentence), err);
+                            arena_printf(&taking->act.arena, "a report was not understood: %s", sentence),
+                            err);
 }
 
 static bool ids_check(const struct json *reports, struct error *err)
@@ -126,7 +130,8 @@ static bool ids_check(const struct json *reports, struct error *err)
     return true;
 }
 
-static bool take_all(struct console *console, struct taking *taking, const struct json *reports, struct error *err)
+static bool take_all(struct console *console, struct taking *taking, const struct json *reports,
+                     struct error *err)
 {
     if (!act_begin(&taking->act, console->diagnostics, NULL, err))
         return false;

@@ -7,20 +7,32 @@
 
 #include <string.h>
 
-#define ENDS (STATE(ASSIGNMENT_DONE) | STATE(ASSIGNMENT_SKIPPED) | STATE(ASSIGNMENT_FAILED) | STATE(ASSIGNMENT_CANCELLED))
+#define ENDS                                                                                                 \
+    (STATE(ASSIGNMENT_DONE) | STATE(ASSIGNMENT_SKIPPED) | STATE(ASSIGNMENT_FAILED) |                         \
+     STATE(ASSIGNMENT_CANCELLED))
 #define BACK (STATE(ASSIGNMENT_REVERTING) | STATE(ASSIGNMENT_UPLOADING))
-/* What a device that has the order may say next: reports are ordered, but a step may be over before it is told. */
-#define ON_DEVICE (STATE(ASSIGNMENT_DOWNLOADING) | STATE(ASSIGNMENT_VERIFYING) | STATE(ASSIGNMENT_RUNNING) | BACK | ENDS)
+/* What a device that has the order may say next: reports are ordered, but a step may be over before it is
+ * told. */
+#define ON_DEVICE                                                                                            \
+    (STATE(ASSIGNMENT_DOWNLOADING) | STATE(ASSIGNMENT_VERIFYING) | STATE(ASSIGNMENT_RUNNING) | BACK | ENDS)
 
 static const struct lifecycle_state states[] = {
-    [ASSIGNMENT_QUEUED] = {"queued", STATE(ASSIGNMENT_WAITING) | STATE(ASSIGNMENT_SKIPPED) | STATE(ASSIGNMENT_FAILED) |
-                                         STATE(ASSIGNMENT_CANCELLED), false},
-    [ASSIGNMENT_WAITING] = {"waiting", STATE(ASSIGNMENT_OFFERED) | STATE(ASSIGNMENT_SCHEDULED_ON_DEVICE) | ON_DEVICE, false},
+    [ASSIGNMENT_QUEUED] = {"queued",
+                           STATE(ASSIGNMENT_WAITING) | STATE(ASSIGNMENT_SKIPPED) | STATE(ASSIGNMENT_FAILED) |
+                               STATE(ASSIGNMENT_CANCELLED),
+                           false},
+    [ASSIGNMENT_WAITING] = {"waiting",
+                            STATE(ASSIGNMENT_OFFERED) | STATE(ASSIGNMENT_SCHEDULED_ON_DEVICE) | ON_DEVICE,
+                            false},
     [ASSIGNMENT_OFFERED] = {"offered", STATE(ASSIGNMENT_CANCELLING) | ON_DEVICE, false},
-    [ASSIGNMENT_SCHEDULED_ON_DEVICE] = {"scheduled_on_device", STATE(ASSIGNMENT_CANCELLING) | ON_DEVICE, false},
-    [ASSIGNMENT_DOWNLOADING] = {"downloading", STATE(ASSIGNMENT_VERIFYING) | STATE(ASSIGNMENT_RUNNING) | BACK | ENDS |
-                                                   STATE(ASSIGNMENT_CANCELLING), false},
-    [ASSIGNMENT_VERIFYING] = {"verifying", STATE(ASSIGNMENT_RUNNING) | BACK | ENDS | STATE(ASSIGNMENT_CANCELLING), false},
+    [ASSIGNMENT_SCHEDULED_ON_DEVICE] = {"scheduled_on_device", STATE(ASSIGNMENT_CANCELLING) | ON_DEVICE,
+                                        false},
+    [ASSIGNMENT_DOWNLOADING] = {"downloading",
+                                STATE(ASSIGNMENT_VERIFYING) | STATE(ASSIGNMENT_RUNNING) | BACK | ENDS |
+                                    STATE(ASSIGNMENT_CANCELLING),
+                                false},
+    [ASSIGNMENT_VERIFYING] = {"verifying",
+                              STATE(ASSIGNMENT_RUNNING) | BACK | ENDS | STATE(ASSIGNMENT_CANCELLING), false},
     [ASSIGNMENT_RUNNING] = {"running", BACK | ENDS | STATE(ASSIGNMENT_CANCELLING), false},
     [ASSIGNMENT_REVERTING] = {"reverting", STATE(ASSIGNMENT_UPLOADING) | ENDS, false},
     [ASSIGNMENT_UPLOADING] = {"uploading", ENDS, false},
@@ -34,21 +46,20 @@ static const struct lifecycle_state states[] = {
 const struct lifecycle assignment_lifecycle = {"the assignment", states, ASSIGNMENT_STATES};
 
 /* How long each state may last in silence, in seconds, and from where that counts. */
-enum patience_from { FROM_NOW, FROM_WINDOW /* the run's start_before */, FROM_DEADLINE /* the image's end and grace */ };
+enum patience_from {
+    FROM_NOW,
+    FROM_WINDOW /* the run's start_before */,
+    FROM_DEADLINE /* the image's end and grace */
+};
 static const struct {
     enum patience_from from;
     int64_t seconds;
 } patience[ASSIGNMENT_STATES] = {
-    [ASSIGNMENT_QUEUED] = {FROM_WINDOW, 0},
-    [ASSIGNMENT_WAITING] = {FROM_WINDOW, 0},
-    [ASSIGNMENT_OFFERED] = {FROM_NOW, 600},
-    [ASSIGNMENT_SCHEDULED_ON_DEVICE] = {FROM_WINDOW, 0},
-    [ASSIGNMENT_DOWNLOADING] = {FROM_WINDOW, 0},
-    [ASSIGNMENT_VERIFYING] = {FROM_NOW, 600},
-    [ASSIGNMENT_RUNNING] = {FROM_DEADLINE, 30},
-    [ASSIGNMENT_REVERTING] = {FROM_NOW, 60},
-    [ASSIGNMENT_UPLOADING] = {FROM_NOW, 3600},
-    [ASSIGNMENT_CANCELLING] = {FROM_NOW, 300},
+    [ASSIGNMENT_QUEUED] = {FROM_WINDOW, 0},      [ASSIGNMENT_WAITING] = {FROM_WINDOW, 0},
+    [ASSIGNMENT_OFFERED] = {FROM_NOW, 600},      [ASSIGNMENT_SCHEDULED_ON_DEVICE] = {FROM_WINDOW, 0},
+    [ASSIGNMENT_DOWNLOADING] = {FROM_WINDOW, 0}, [ASSIGNMENT_VERIFYING] = {FROM_NOW, 600},
+    [ASSIGNMENT_RUNNING] = {FROM_DEADLINE, 30},  [ASSIGNMENT_REVERTING] = {FROM_NOW, 60},
+    [ASSIGNMENT_UPLOADING] = {FROM_NOW, 3600},   [ASSIGNMENT_CANCELLING] = {FROM_NOW, 300},
 };
 #define LOST_S 600 /* from overdue to lost */
 
@@ -60,19 +71,21 @@ static int64_t deadline(const struct assignment *assignment, enum assignment_sta
     case FROM_WINDOW:
         return assignment->start_before + patience[state].seconds;
     case FROM_DEADLINE:
-        return (assignment->ends_at ? assignment->ends_at : now + assignment->duration_s) + assignment->grace_s +
-               patience[state].seconds;
+        return (assignment->ends_at ? assignment->ends_at : now + assignment->duration_s) +
+               assignment->grace_s + patience[state].seconds;
     default:
         return now + patience[state].seconds;
     }
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------ */
+/* --- reading
+ * ------------------------------------------------------------------------------------------------------ */
 
-#define ASSIGNMENT_COLUMNS                                                                                             \
-    "a.id, a.campaign_id, a.run_number, a.device_id, a.state, a.alarm, a.reason_code, a.since, a.until, a.start_after,"  \
-    " a.started_at, a.ends_at, r.start_before, c.grace_s, c.duration_s FROM assignment a"                               \
-    " JOIN campaign c ON c.id = a.campaign_id"                                                                          \
+#define ASSIGNMENT_COLUMNS                                                                                   \
+    "a.id, a.campaign_id, a.run_number, a.device_id, a.state, a.alarm, a.reason_code, a.since, a.until, "    \
+    "a.start_after,"                                                                                         \
+    " a.started_at, a.ends_at, r.start_before, c.grace_s, c.duration_s FROM assignment a"                    \
+    " JOIN campaign c ON c.id = a.campaign_id"                                                               \
     " JOIN run r ON r.campaign_id = a.campaign_id AND r.number = a.run_number"
 
 static void row_read(struct db_query *query, struct arena *arena, struct assignment *assignment)
@@ -111,7 +124,8 @@ bool assignment_find(struct db_conn *conn, struct arena *arena, const char *id, 
     return found || error_set(err, ERROR_MISSING, "there is no run %.32s on any device", id);
 }
 
-/* --- writing ------------------------------------------------------------------------------------------------------ */
+/* --- writing
+ * ------------------------------------------------------------------------------------------------------ */
 
 static bool told(struct act *act, const struct assignment *assignment, enum assignment_state from,
                  const struct reason *reason, struct error *err)
@@ -123,7 +137,8 @@ static bool told(struct act *act, const struct assignment *assignment, enum assi
                                   .from = states[from].name,
                                   .to = states[assignment->state].name,
                                   .alarm = assignment->alarm,
-                                  .reason = reason && reason->text ? arena_strdup(&act->arena, reason->text) : NULL};
+                                  .reason = reason && reason->text ? arena_strdup(&act->arena, reason->text)
+                                                                   : NULL};
 
     return act_changed(act, &change, err);
 }
@@ -137,8 +152,9 @@ bool assignment_set(struct act *act, struct assignment *assignment, enum assignm
     if (!lifecycle_check(&assignment_lifecycle, from, to, err))
         return false;
     struct db_query *query = db_query(
-        act->conn, "UPDATE assignment SET state = :to, since = :now, until = nullif(:until, 0), reason_code = :code,"
-                   " reason_text = :text WHERE id = :id AND state = :from");
+        act->conn,
+        "UPDATE assignment SET state = :to, since = :now, until = nullif(:until, 0), reason_code = :code,"
+        " reason_text = :text WHERE id = :id AND state = :from");
     assignment->until = deadline(assignment, to, now);
     db_bind_text(query, ":to", states[to].name);
     db_bind_text(query, ":from", states[from].name);
@@ -209,7 +225,8 @@ bool assignment_cancel(struct act *act, struct assignment *assignment, struct er
     }
 }
 
-/* --- of one device ------------------------------------------------------------------------------------------------ */
+/* --- of one device
+ * ------------------------------------------------------------------------------------------------ */
 
 /* What to do with each of some assignments, inside one act. */
 typedef bool each(struct act *act, struct assignment *assignment, int64_t now, struct error *err);
@@ -245,7 +262,8 @@ static bool offer_one(struct act *act, struct assignment *assignment, int64_t no
 {
     bool ahead = assignment->start_after > now;
 
-    return assignment_set(act, assignment, ahead ? ASSIGNMENT_SCHEDULED_ON_DEVICE : ASSIGNMENT_OFFERED, NULL, err);
+    return assignment_set(act, assignment, ahead ? ASSIGNMENT_SCHEDULED_ON_DEVICE : ASSIGNMENT_OFFERED, NULL,
+                          err);
 }
 
 bool assignment_offered(struct diagnostics *diagnostics, int64_t device_id, struct error *err)
@@ -255,8 +273,8 @@ bool assignment_offered(struct diagnostics *diagnostics, int64_t device_id, stru
 
     if (!act_begin(&act, diagnostics, NULL, err))
         return false;
-    struct db_query *query = db_query(
-        act.conn, "SELECT " ASSIGNMENT_COLUMNS " WHERE a.device_id = :device AND a.state = 'waiting'");
+    struct db_query *query = db_query(act.conn, "SELECT " ASSIGNMENT_COLUMNS
+                                                " WHERE a.device_id = :device AND a.state = 'waiting'");
     db_bind_integer(query, ":device", device_id);
     struct list *rows = rows_read(query, &act.arena, &good, err);
     return act_end(&act, good && rows_do(&act, rows, offer_one, clock_now(), err), err);
@@ -279,9 +297,9 @@ bool assignment_forgotten(struct diagnostics *diagnostics, int64_t device_id, st
 
     if (!act_begin(&act, diagnostics, NULL, err))
         return false;
-    struct db_query *query =
-        db_query(act.conn, "SELECT " ASSIGNMENT_COLUMNS " WHERE a.device_id = :device AND a.state = 'cancelling'"
-                           " AND a.started_at IS NULL AND a.since < :before");
+    struct db_query *query = db_query(act.conn, "SELECT " ASSIGNMENT_COLUMNS
+                                                " WHERE a.device_id = :device AND a.state = 'cancelling'"
+                                                " AND a.started_at IS NULL AND a.since < :before");
     db_bind_integer(query, ":device", device_id);
     db_bind_integer(query, ":before", clock_now() - UNANSWERED_S);
     struct list *rows = rows_read(query, &act.arena, &good, err);
@@ -292,9 +310,9 @@ bool assignment_unanswered(struct db_conn *conn, struct arena *arena, int64_t no
                            size_t *count, struct error *err)
 {
     enum { MOST = 100 };
-    struct db_query *query =
-        db_query(conn, "SELECT DISTINCT device_id FROM assignment WHERE state = 'cancelling' AND started_at IS NULL"
-                       " AND since < :before ORDER BY device_id LIMIT 100");
+    struct db_query *query = db_query(
+        conn, "SELECT DISTINCT device_id FROM assignment WHERE state = 'cancelling' AND started_at IS NULL"
+              " AND since < :before ORDER BY device_id LIMIT 100");
 
     *device_ids = arena_array(arena, MOST, sizeof **device_ids);
     *count = 0;
@@ -304,7 +322,8 @@ bool assignment_unanswered(struct db_conn *conn, struct arena *arena, int64_t no
     return db_end(query, err);
 }
 
-/* --- silence ------------------------------------------------------------------------------------------------------ */
+/* --- silence
+ * ------------------------------------------------------------------------------------------------------ */
 
 static const char *const silence_texts[ASSIGNMENT_STATES] = {
     [ASSIGNMENT_QUEUED] = "its turn did not come within the run's window",

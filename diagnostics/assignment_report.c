@@ -16,9 +16,9 @@
 struct report {
     const char *run_id;
     enum assignment_state state;
-    struct reason reason;        /* code NULL: none */
-    int64_t at, ends_at;         /* Unix seconds, 0: not said */
-    const struct json *proof;    /* NULL: none */
+    struct reason reason;     /* code NULL: none */
+    int64_t at, ends_at;      /* Unix seconds, 0: not said */
+    const struct json *proof; /* NULL: none */
     const char *capture, *capture_reason;
 };
 
@@ -60,19 +60,21 @@ static void reason_read(struct arena *arena, const struct json *report, struct r
 }
 
 /* States that only the server writes. */
-#define NOT_THE_DEVICES                                                                                                \
-    (STATE(ASSIGNMENT_QUEUED) | STATE(ASSIGNMENT_WAITING) | STATE(ASSIGNMENT_OFFERED) |                                 \
+#define NOT_THE_DEVICES                                                                                      \
+    (STATE(ASSIGNMENT_QUEUED) | STATE(ASSIGNMENT_WAITING) | STATE(ASSIGNMENT_OFFERED) |                      \
      STATE(ASSIGNMENT_SCHEDULED_ON_DEVICE) | STATE(ASSIGNMENT_CANCELLING))
 
-static bool report_read(struct arena *arena, const struct json *json, struct report *report, struct error *err)
+static bool report_read(struct arena *arena, const struct json *json, struct report *report,
+                        struct error *err)
 {
     const char *state_name;
     int state;
     uint8_t id[16];
 
     *report = (struct report){.proof = json_get(json, "proof")};
-    if (!json_need_string(json, "run", &report->run_id, err) || !json_need_string(json, "state", &state_name, err) ||
-        !maybe_time(json, "at", &report->at, err) || !maybe_time(json, "ends_at", &report->ends_at, err))
+    if (!json_need_string(json, "run", &report->run_id, err) ||
+        !json_need_string(json, "state", &state_name, err) || !maybe_time(json, "at", &report->at, err) ||
+        !maybe_time(json, "ends_at", &report->ends_at, err))
         return false;
     if (!hex_decode(id, sizeof id, report->run_id))
         return error_set(err, ERROR_INPUT, "\"run\" must be 32 hex digits");
@@ -89,7 +91,8 @@ static bool report_read(struct arena *arena, const struct json *json, struct rep
     return true;
 }
 
-/* --- the proof ---------------------------------------------------------------------------------------------------- */
+/* --- the proof
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* The proof without its signature, canonical: what the device signed. */
 static bool proof_signed_bytes(const struct json *proof, struct text *canonical)
@@ -116,13 +119,13 @@ static bool proof_verify(const struct json *proof, const char *run_id, const str
     uint8_t signature[SIGNATURE_SIZE];
     const char *hex = json_string(proof, "signature");
 
-    return hex && hex_decode(signature, sizeof signature, hex) && string_is(json_string(proof, "run"), run_id) &&
-           proof_signed_bytes(proof, &canonical) &&
+    return hex && hex_decode(signature, sizeof signature, hex) &&
+           string_is(json_string(proof, "run"), run_id) && proof_signed_bytes(proof, &canonical) &&
            public_key_verify(key, canonical.bytes, canonical.size, signature);
 }
 
-static bool proof_store(struct act *act, const struct assignment *assignment, const struct json *proof, bool verified,
-                        struct error *err)
+static bool proof_store(struct act *act, const struct assignment *assignment, const struct json *proof,
+                        bool verified, struct error *err)
 {
     TEXT(text);
     struct json_writer writer;
@@ -132,8 +135,9 @@ static bool proof_store(struct act *act, const struct assignment *assignment, co
     json_write_value(&writer, NULL, proof);
     if (text.size > PROOF_MOST || !maybe_time(proof, "reverted_at", &reverted_at, err))
         return error_set(err, ERROR_INPUT, "the proof is larger than %d bytes or has no time", PROOF_MOST);
-    struct db_query *query = db_query(act->conn, "UPDATE assignment SET proof = :proof, proof_verified = :verified,"
-                                                 " reverted_at = :at WHERE id = :id");
+    struct db_query *query =
+        db_query(act->conn, "UPDATE assignment SET proof = :proof, proof_verified = :verified,"
+                            " reverted_at = :at WHERE id = :id");
     db_bind_text(query, ":proof", text_string(&text));
     db_bind_integer(query, ":verified", verified);
     db_bind_integer(query, ":at", reverted_at ? reverted_at : clock_now());
@@ -160,15 +164,20 @@ static bool proof_take(struct act *act, struct assignment *assignment, const str
     return !assignment->alarm || assignment_alarm(act, assignment, NULL, assignment->until, err);
 }
 
-/* --- taking ------------------------------------------------------------------------------------------------------- */
+/* --- taking
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* When the image began and must end, by the device's clock. */
-static bool times_take(struct act *act, struct assignment *assignment, const struct report *report, struct error *err)
+static bool times_take(struct act *act, struct assignment *assignment, const struct report *report,
+                       struct error *err)
 {
     struct db_query *query = db_query(
-        act->conn, "UPDATE assignment SET started_at = coalesce(started_at, :at), ends_at = :ends WHERE id = :id");
+        act->conn,
+        "UPDATE assignment SET started_at = coalesce(started_at, :at), ends_at = :ends WHERE id = :id");
 
-    assignment->started_at = assignment->started_at ? assignment->started_at : report->at ? report->at : clock_now();
+    assignment->started_at = assignment->started_at ? assignment->started_at
+                             : report->at           ? report->at
+                                                    : clock_now();
     assignment->ends_at = report->ends_at ? report->ends_at : assignment->started_at + assignment->duration_s;
     db_bind_integer(query, ":at", assignment->started_at);
     db_bind_integer(query, ":ends", assignment->ends_at);
@@ -188,7 +197,8 @@ static bool may_follow(const struct assignment *assignment, enum assignment_stat
     return lifecycle_allows(&assignment_lifecycle, assignment->state, to);
 }
 
-static bool state_take(struct act *act, struct assignment *assignment, const struct report *report, struct error *err)
+static bool state_take(struct act *act, struct assignment *assignment, const struct report *report,
+                       struct error *err)
 {
     bool end = assignment_lifecycle.states[report->state].is_end;
 
@@ -205,8 +215,8 @@ static bool state_take(struct act *act, struct assignment *assignment, const str
                                   report->capture_reason ? report->capture_reason : report->reason.text, err);
 }
 
-bool assignment_report(struct act *act, int64_t device_id, const struct public_key *key, const struct json *json,
-                       struct error *err)
+bool assignment_report(struct act *act, int64_t device_id, const struct public_key *key,
+                       const struct json *json, struct error *err)
 {
     struct report report;
     struct assignment assignment;

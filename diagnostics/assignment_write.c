@@ -9,7 +9,8 @@
 #define RUNS_MOST 16      /* of an order, as FORMAT.md has it */
 #define CLOCK_SLACK_S 300 /* a device's clock may be so far behind ours: what is due now begins now */
 
-/* --- orders ------------------------------------------------------------------------------------------------------- */
+/* --- orders
+ * ------------------------------------------------------------------------------------------------------- */
 
 static const char **strings_read(struct arena *arena, const char *text)
 {
@@ -51,12 +52,14 @@ static bool runs_read(struct db_conn *conn, struct arena *arena, int64_t device_
                       size_t *count, struct error *err)
 {
     struct db_query *query = db_query(
-        conn, "SELECT a.id, a.campaign_id, a.run_number, c.image, c.version, a.start_after, r.start_before, c.mode,"
-              " c.duration_s, c.max_output, c.collect, c.params, c.grace_s, c.at"
-              " FROM assignment a JOIN campaign c ON c.id = a.campaign_id"
-              " JOIN run r ON r.campaign_id = a.campaign_id AND r.number = a.run_number"
-              " WHERE a.device_id = :device AND a.state IN ('waiting', 'offered', 'scheduled_on_device', 'downloading',"
-              " 'verifying', 'running', 'reverting', 'uploading') ORDER BY a.start_after, a.id LIMIT :most");
+        conn,
+        "SELECT a.id, a.campaign_id, a.run_number, c.image, c.version, a.start_after, r.start_before, c.mode,"
+        " c.duration_s, c.max_output, c.collect, c.params, c.grace_s, c.at"
+        " FROM assignment a JOIN campaign c ON c.id = a.campaign_id"
+        " JOIN run r ON r.campaign_id = a.campaign_id AND r.number = a.run_number"
+        " WHERE a.device_id = :device AND a.state IN ('waiting', 'offered', 'scheduled_on_device', "
+        "'downloading',"
+        " 'verifying', 'running', 'reverting', 'uploading') ORDER BY a.start_after, a.id LIMIT :most");
 
     db_bind_integer(query, ":device", device_id);
     db_bind_integer(query, ":most", RUNS_MOST);
@@ -70,9 +73,10 @@ static bool runs_read(struct db_conn *conn, struct arena *arena, int64_t device_
 static bool work_read(struct db_conn *conn, int64_t device_id, struct device_work *work, struct error *err)
 {
     struct db_query *query = db_query(
-        conn, "SELECT id, run_number, state, start_after FROM assignment WHERE device_id = :device AND state IN"
-              " ('waiting', 'offered', 'scheduled_on_device', 'downloading', 'verifying', 'running', 'reverting',"
-              " 'uploading', 'cancelling') ORDER BY start_after DESC");
+        conn,
+        "SELECT id, run_number, state, start_after FROM assignment WHERE device_id = :device AND state IN"
+        " ('waiting', 'offered', 'scheduled_on_device', 'downloading', 'verifying', 'running', 'reverting',"
+        " 'uploading', 'cancelling') ORDER BY start_after DESC");
 
     *work = (struct device_work){0};
     db_bind_integer(query, ":device", device_id);
@@ -109,7 +113,8 @@ bool assignment_orders(struct db_conn *conn, struct arena *arena, int64_t device
     return true;
 }
 
-/* --- API.md ------------------------------------------------------------------------------------------------------- */
+/* --- API.md
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void reason_write(struct db_query *query, struct json_writer *writer)
 {
@@ -156,10 +161,11 @@ bool assignment_write_all(struct db_conn *conn, int64_t campaign, int64_t run, s
                           struct error *err)
 {
     struct db_query *query = db_query(
-        conn, "SELECT d.name, a.state, a.since, a.until, a.reason_code, a.reason_text, a.started_at, a.ends_at,"
-              " a.reverted_at, a.proof, a.proof_verified, k.id, k.state, k.reason, k.length, a.alarm"
-              " FROM assignment a JOIN device d ON d.id = a.device_id LEFT JOIN capture k ON k.assignment_id = a.id"
-              " WHERE a.campaign_id = :campaign AND a.run_number = :run ORDER BY d.name");
+        conn,
+        "SELECT d.name, a.state, a.since, a.until, a.reason_code, a.reason_text, a.started_at, a.ends_at,"
+        " a.reverted_at, a.proof, a.proof_verified, k.id, k.state, k.reason, k.length, a.alarm"
+        " FROM assignment a JOIN device d ON d.id = a.device_id LEFT JOIN capture k ON k.assignment_id = a.id"
+        " WHERE a.campaign_id = :campaign AND a.run_number = :run ORDER BY d.name");
 
     db_bind_integer(query, ":campaign", campaign);
     db_bind_integer(query, ":run", run);

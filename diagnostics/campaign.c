@@ -8,10 +8,13 @@
 #include <string.h>
 
 static const struct lifecycle_state states[] = {
-    [CAMPAIGN_DRAFT] = {"draft", STATE(CAMPAIGN_SCHEDULED) | STATE(CAMPAIGN_ACTIVE) | STATE(CAMPAIGN_ENDED), false},
-    [CAMPAIGN_SCHEDULED] = {"scheduled", STATE(CAMPAIGN_ACTIVE) | STATE(CAMPAIGN_PAUSED) | STATE(CAMPAIGN_ENDED), false},
+    [CAMPAIGN_DRAFT] = {"draft", STATE(CAMPAIGN_SCHEDULED) | STATE(CAMPAIGN_ACTIVE) | STATE(CAMPAIGN_ENDED),
+                        false},
+    [CAMPAIGN_SCHEDULED] = {"scheduled",
+                            STATE(CAMPAIGN_ACTIVE) | STATE(CAMPAIGN_PAUSED) | STATE(CAMPAIGN_ENDED), false},
     [CAMPAIGN_ACTIVE] = {"active", STATE(CAMPAIGN_PAUSED) | STATE(CAMPAIGN_ENDED), false},
-    [CAMPAIGN_PAUSED] = {"paused", STATE(CAMPAIGN_SCHEDULED) | STATE(CAMPAIGN_ACTIVE) | STATE(CAMPAIGN_ENDED), false},
+    [CAMPAIGN_PAUSED] = {"paused", STATE(CAMPAIGN_SCHEDULED) | STATE(CAMPAIGN_ACTIVE) | STATE(CAMPAIGN_ENDED),
+                         false},
     [CAMPAIGN_ENDED] = {"ended", 0, true},
 };
 const struct lifecycle campaign_lifecycle = {"the campaign", states, sizeof states / sizeof *states};
@@ -60,7 +63,8 @@ bool campaign_begun(struct act *act, int64_t id, struct error *err)
     return state != CAMPAIGN_SCHEDULED || campaign_set(act, id, CAMPAIGN_ACTIVE, err);
 }
 
-/* --- creating ----------------------------------------------------------------------------------------------------- */
+/* --- creating
+ * ----------------------------------------------------------------------------------------------------- */
 
 static const char *json_array_text(struct arena *arena, const char *const *strings)
 {
@@ -85,7 +89,8 @@ static bool params_text(struct arena *arena, const struct json *params, const ch
     return true;
 }
 
-static bool plan_check(const struct campaign_plan *plan, const struct image *image, int64_t now, struct error *err)
+static bool plan_check(const struct campaign_plan *plan, const struct image *image, int64_t now,
+                       struct error *err)
 {
     if (!plan->device_count)
         return error_set(err, ERROR_INPUT, "no device matches: a campaign needs at least one");
@@ -108,12 +113,13 @@ static bool campaign_insert(struct act *act, const struct campaign_plan *plan, c
 
     if (!params_text(&act->arena, plan->params, &params, err))
         return false;
-    struct db_query *query = db_query(
-        act->conn,
-        "INSERT INTO campaign (product, image, version, state, since, mode, duration_s, grace_s, max_output, collect,"
-        " params, at, parallel, filter, ticket, reason, created_at, created_by) VALUES (:product, :image, :version,"
-        " :state, :now, :mode, :duration, :grace, :output, :collect, :params, nullif(:at, 0), nullif(:parallel, 0),"
-        " :filter, :ticket, :reason, :now, :by)");
+    struct db_query *query = db_query(act->conn, "INSERT INTO campaign (product, image, version, state, "
+                                                 "since, mode, duration_s, grace_s, max_output, collect,"
+                                                 " params, at, parallel, filter, ticket, reason, created_at, "
+                                                 "created_by) VALUES (:product, :image, :version,"
+                                                 " :state, :now, :mode, :duration, :grace, :output, "
+                                                 ":collect, :params, nullif(:at, 0), nullif(:parallel, 0),"
+                                                 " :filter, :ticket, :reason, :now, :by)");
     db_bind_text(query, ":product", plan->product);
     db_bind_text(query, ":image", plan->image);
     db_bind_text(query, ":version", image->manifest.version);
@@ -134,10 +140,8 @@ static bool campaign_insert(struct act *act, const struct campaign_plan *plan, c
     if (!db_run(query, NULL, err))
         return false;
     *id = db_last_id(act->conn);
-    const struct change change = {.noun = CHANGE_CAMPAIGN,
-                                  .campaign = *id,
-                                  .to = states[CAMPAIGN_DRAFT].name,
-                                  .reason = plan->reason};
+    const struct change change = {
+        .noun = CHANGE_CAMPAIGN, .campaign = *id, .to = states[CAMPAIGN_DRAFT].name, .reason = plan->reason};
     return act_changed(act, &change, err);
 }
 
@@ -146,7 +150,8 @@ static bool find_image(struct diagnostics *diagnostics, struct arena *arena, con
 {
     DB_DONE(conn) = db_read(diagnostics->db, err);
 
-    return conn && image_find(diagnostics->repo, conn, arena, plan->product, plan->image, plan->version, image, err);
+    return conn &&
+           image_find(diagnostics->repo, conn, arena, plan->product, plan->image, plan->version, image, err);
 }
 
 /* The first run, with what is due now. */
@@ -160,15 +165,16 @@ static bool campaign_begin(struct act *act, int64_t id, const struct campaign_pl
            run_advance(act, id, 1, now, err);
 }
 
-/* An older image is in the signed metadata only while somebody wants it: the draft does, so that it is listed before a device looks for it. */
-static bool list_image(struct diagnostics *diagnostics, const struct campaign_plan *plan, const struct image *image,
-                       int64_t id, struct error *err)
+/* An older image is in the signed metadata only while somebody wants it: the draft does, so that it is listed
+ * before a device looks for it. */
+static bool list_image(struct diagnostics *diagnostics, const struct campaign_plan *plan,
+                       const struct image *image, int64_t id, struct error *err)
 {
     ARENA(arena);
 
     return repo_resign(diagnostics->repo, plan->product, plan->operator_name,
-                       arena_printf(&arena, "%s/%s: campaign %lld with %s", plan->product, plan->image, (long long)id,
-                                    image->manifest.version),
+                       arena_printf(&arena, "%s/%s: campaign %lld with %s", plan->product, plan->image,
+                                    (long long)id, image->manifest.version),
                        err);
 }
 
@@ -180,7 +186,8 @@ static bool create_in_two(struct diagnostics *diagnostics, const struct campaign
     if (!act_begin(&act, diagnostics, plan->operator_name, err) ||
         !act_end(&act, campaign_insert(&act, plan, image, now, id, err), err))
         return false;
-    return list_image(diagnostics, plan, image, *id, err) && act_begin(&act, diagnostics, plan->operator_name, err) &&
+    return list_image(diagnostics, plan, image, *id, err) &&
+           act_begin(&act, diagnostics, plan->operator_name, err) &&
            act_end(&act, campaign_begin(&act, *id, plan, now, err), err);
 }
 
@@ -199,7 +206,8 @@ bool campaign_create(struct diagnostics *diagnostics, const struct campaign_plan
     if (!act_begin(&act, diagnostics, plan->operator_name, err))
         return false;
     return act_end(
-        &act, campaign_insert(&act, plan, &image, now, id, err) && campaign_begin(&act, *id, plan, now, err), err);
+        &act, campaign_insert(&act, plan, &image, now, id, err) && campaign_begin(&act, *id, plan, now, err),
+        err);
 }
 
 bool campaign_step(struct diagnostics *diagnostics, int64_t now, struct error *err)
@@ -220,7 +228,8 @@ bool campaign_step(struct diagnostics *diagnostics, int64_t now, struct error *e
     }
     if (!id)
         return true;
-    return act_begin(&act, diagnostics, NULL, err) && act_end(&act, campaign_set(&act, id, CAMPAIGN_ENDED, err), err);
+    return act_begin(&act, diagnostics, NULL, err) &&
+           act_end(&act, campaign_set(&act, id, CAMPAIGN_ENDED, err), err);
 }
 
 bool campaign_end(struct diagnostics *diagnostics, int64_t id, const char *operator_name, struct error *err)
@@ -236,12 +245,13 @@ bool campaign_end(struct diagnostics *diagnostics, int64_t id, const char *opera
     return act_end(&act, good, err);
 }
 
-/* --- telling ------------------------------------------------------------------------------------------------------ */
+/* --- telling
+ * ------------------------------------------------------------------------------------------------------ */
 
-#define CAMPAIGN_COLUMNS                                                                                               \
-    "c.id, c.product, c.image, c.version, c.state, c.duration_s, c.at, c.parallel, c.filter, c.created_at,"            \
-    " c.created_by, c.ticket, c.reason,"                                                                               \
-    " (SELECT count(DISTINCT device_id) FROM assignment WHERE campaign_id = c.id),"                                    \
+#define CAMPAIGN_COLUMNS                                                                                     \
+    "c.id, c.product, c.image, c.version, c.state, c.duration_s, c.at, c.parallel, c.filter, c.created_at,"  \
+    " c.created_by, c.ticket, c.reason,"                                                                     \
+    " (SELECT count(DISTINCT device_id) FROM assignment WHERE campaign_id = c.id),"                          \
     " (SELECT count(*) FROM run WHERE campaign_id = c.id)"
 
 static void write_or_null(struct json_writer *writer, const char *key, struct db_query *query, int column)
@@ -297,7 +307,8 @@ static bool runs_write(struct db_conn *conn, int64_t id, struct json_writer *wri
     return db_end(query, err);
 }
 
-bool campaign_write(struct db_conn *conn, int64_t id, bool runs, struct json_writer *writer, struct error *err)
+bool campaign_write(struct db_conn *conn, int64_t id, bool runs, struct json_writer *writer,
+                    struct error *err)
 {
     struct db_query *query = db_query(conn, "SELECT " CAMPAIGN_COLUMNS " FROM campaign c WHERE c.id = :id");
     bool found;
@@ -321,13 +332,14 @@ bool campaign_write(struct db_conn *conn, int64_t id, bool runs, struct json_wri
     return true;
 }
 
-bool campaign_list(struct db_conn *conn, int64_t before, int64_t limit, struct json_writer *writer, int64_t *last,
-                   int64_t *total, struct error *err)
+bool campaign_list(struct db_conn *conn, int64_t before, int64_t limit, struct json_writer *writer,
+                   int64_t *last, int64_t *total, struct error *err)
 {
     int64_t ids[1000];
     size_t count = 0;
-    struct db_query *query = db_query(conn, "SELECT id, (SELECT count(*) FROM campaign) FROM campaign"
-                                            " WHERE :before = 0 OR id < :before ORDER BY id DESC LIMIT :limit");
+    struct db_query *query =
+        db_query(conn, "SELECT id, (SELECT count(*) FROM campaign) FROM campaign"
+                       " WHERE :before = 0 OR id < :before ORDER BY id DESC LIMIT :limit");
 
     db_bind_integer(query, ":before", before);
     db_bind_integer(query, ":limit", limit < 1000 ? limit : 1000);
@@ -347,8 +359,9 @@ bool campaign_list(struct db_conn *conn, int64_t before, int64_t limit, struct j
 bool campaign_wants(struct db_conn *conn, const char *product, const char *image, const char *version)
 {
     struct error err = {0};
-    struct db_query *query = db_query(conn, "SELECT 1 FROM campaign WHERE product = :product AND image = :image"
-                                            " AND version = :version AND state <> 'ended' LIMIT 1");
+    struct db_query *query =
+        db_query(conn, "SELECT 1 FROM campaign WHERE product = :product AND image = :image"
+                       " AND version = :version AND state <> 'ended' LIMIT 1");
     db_bind_text(query, ":product", product);
     db_bind_text(query, ":image", image);
     db_bind_text(query, ":version", version);

@@ -16,15 +16,16 @@ struct campaign_plan {
     const char *product, *image, *version; /* version NULL: the newest */
     const int64_t *device_ids;             /* chosen by the caller, each once */
     size_t device_count;
-    const char *filter;                    /* that chose them, or NULL */
+    const char *filter; /* that chose them, or NULL */
     int64_t duration_s;
-    int64_t at;                            /* Unix seconds; 0: now */
-    int64_t parallel;                      /* 0: all */
-    const struct json *params;             /* object, or NULL */
-    const char *ticket, *reason;           /* or NULL */
+    int64_t at;                  /* Unix seconds; 0: now */
+    int64_t parallel;            /* 0: all */
+    const struct json *params;   /* object, or NULL */
+    const char *ticket, *reason; /* or NULL */
     const char *operator_name;
 };
-/* Makes the campaign and its first run; what is due now begins in the same transaction. INPUT when the plan goes over what the image's signers allow. */
+/* Makes the campaign and its first run; what is due now begins in the same transaction. INPUT when the plan
+ * goes over what the image's signers allow. */
 bool campaign_create(struct diagnostics *diagnostics, const struct campaign_plan *plan, int64_t *id,
                      struct error *err);
 /* Ends it: what has not begun is cancelled, what runs reverts. Ending an ended one changes nothing. */
@@ -38,10 +39,12 @@ bool campaign_set(struct act *act, int64_t id, enum campaign_state to, struct er
 bool campaign_begun(struct act *act, int64_t id, struct error *err);
 
 /* API.md "campaign" as one JSON value. MISSING. With `runs` as in GET /campaigns/{id}. */
-bool campaign_write(struct db_conn *conn, int64_t id, bool runs, struct json_writer *writer, struct error *err);
-/* Newest first, those with id < `before` (0: all), at most `limit`; *last is the id of the last one written, *total the number there are. */
-bool campaign_list(struct db_conn *conn, int64_t before, int64_t limit, struct json_writer *writer, int64_t *last,
-                   int64_t *total, struct error *err);
+bool campaign_write(struct db_conn *conn, int64_t id, bool runs, struct json_writer *writer,
+                    struct error *err);
+/* Newest first, those with id < `before` (0: all), at most `limit`; *last is the id of the last one written,
+ * *total the number there are. */
+bool campaign_list(struct db_conn *conn, int64_t before, int64_t limit, struct json_writer *writer,
+                   int64_t *last, int64_t *total, struct error *err);
 /* Does a campaign that is not over need this version? True as well when that cannot be told. */
 bool campaign_wants(struct db_conn *conn, const char *product, const char *image, const char *version);
 

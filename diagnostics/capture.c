@@ -19,12 +19,13 @@ struct listed {
 struct list {
     struct listed *files;
     size_t count;
-    int64_t length;       /* of all */
-    bool whole;           /* nothing was left out */
-    const char *omitted;  /* a sentence, or NULL */
+    int64_t length;      /* of all */
+    bool whole;          /* nothing was left out */
+    const char *omitted; /* a sentence, or NULL */
 };
 
-/* --- the list ----------------------------------------------------------------------------------------------------- */
+/* --- the list
+ * ----------------------------------------------------------------------------------------------------- */
 
 static bool type_is_known(const char *type)
 {
@@ -43,12 +44,14 @@ static bool file_read_json(const struct json *json, struct listed *file, struct 
     if (!json_only(json, allowed, err) || !json_need_string(json, "path", &file->path, err) ||
         !asset_path_check(file->path, strlen(file->path), err) ||
         !json_need_integer(json, "length", 0, INT64_C(1) << 40, &file->length, err) ||
-        !json_need_string(json, "sha256", &file->sha256, err) || !json_need_string(json, "type", &file->type, err))
+        !json_need_string(json, "sha256", &file->sha256, err) ||
+        !json_need_string(json, "type", &file->type, err))
         return false;
     if (!sha256_is_hex(file->sha256))
         return error_set(err, ERROR_INPUT, "\"sha256\" must be 64 hex digits");
     return type_is_known(file->type) ||
-           error_set(err, ERROR_INPUT, "a file's type is timeseries, log, text or binary, not \"%.40s\"", file->type);
+           error_set(err, ERROR_INPUT, "a file's type is timeseries, log, text or binary, not \"%.40s\"",
+                     file->type);
 }
 
 static bool paths_are_unique(const struct list *list, struct error *err)
@@ -100,12 +103,13 @@ static bool list_read(struct arena *arena, const struct json *json, struct list 
     return paths_are_unique(list, err) && omitted_read(arena, json, list, err);
 }
 
-/* --- the row ------------------------------------------------------------------------------------------------------ */
+/* --- the row
+ * ------------------------------------------------------------------------------------------------------ */
 
 bool capture_row(struct db_conn *conn, const char *run_id, struct capture_row *row, struct error *err)
 {
-    struct db_query *query =
-        db_query(conn, "SELECT k.id, k.state, k.file_count, k.listed FROM capture k WHERE k.assignment_id = :run");
+    struct db_query *query = db_query(
+        conn, "SELECT k.id, k.state, k.file_count, k.listed FROM capture k WHERE k.assignment_id = :run");
 
     *row = (struct capture_row){0};
     db_bind_text(query, ":run", run_id);
@@ -129,8 +133,8 @@ bool capture_bytes(struct db_conn *conn, int64_t *bytes, struct error *err)
 }
 
 /* Whose run is it, and how much may it bring? */
-static bool run_allows(struct diagnostics *diagnostics, struct db_conn *conn, int64_t device_id, const char *run_id,
-                       const struct list *list, struct error *err)
+static bool run_allows(struct diagnostics *diagnostics, struct db_conn *conn, int64_t device_id,
+                       const char *run_id, const struct list *list, struct error *err)
 {
     struct db_query *query =
         db_query(conn, "SELECT c.max_output FROM assignment a JOIN campaign c ON c.id = a.campaign_id"
@@ -163,7 +167,8 @@ static bool row_insert(struct db_conn *conn, const char *run_id, const char *sta
 {
     struct db_query *query = db_query(
         conn, "INSERT INTO capture (assignment_id, state, reason, listed, length, file_count, created_at)"
-              " VALUES (:run, :state, :reason, :listed, :length, :count, :now) ON CONFLICT (assignment_id) DO UPDATE"
+              " VALUES (:run, :state, :reason, :listed, :length, :count, :now) ON CONFLICT (assignment_id) "
+              "DO UPDATE"
               " SET state = excluded.state, reason = excluded.reason, listed = excluded.listed,"
               " length = excluded.length, file_count = excluded.file_count");
 
@@ -204,7 +209,8 @@ static bool files_insert(struct db_conn *conn, int64_t id, const struct list *li
 }
 
 /* Is it the list that we have? */
-static bool list_is_same(struct db_conn *conn, int64_t id, const struct list *list, bool *same, struct error *err)
+static bool list_is_same(struct db_conn *conn, int64_t id, const struct list *list, bool *same,
+                         struct error *err)
 {
     struct db_query *query =
         db_query(conn, "SELECT path, length, sha256 FROM capture_file WHERE capture_id = :id ORDER BY n");
@@ -215,8 +221,8 @@ static bool list_is_same(struct db_conn *conn, int64_t id, const struct list *li
     while (db_step(query)) {
         const struct listed *file = &list->files[n];
 
-        *same &= n < list->count && string_is(db_text(query, 0), file->path) && db_integer(query, 1) == file->length &&
-                 string_is(db_text(query, 2), file->sha256);
+        *same &= n < list->count && string_is(db_text(query, 0), file->path) &&
+                 db_integer(query, 1) == file->length && string_is(db_text(query, 2), file->sha256);
         n += n < list->count;
     }
     *same &= n == list->count;
@@ -241,18 +247,21 @@ static bool told(struct act *act, const char *run_id, int64_t id, const char *fr
     return act_changed(act, &change, err);
 }
 
-/* Before the row: a folder without one is harmless, the other way round is not. Ids are not known yet, so it is made inside the transaction. */
-static bool begin_new(struct act *act, const char *run_id, const struct list *list, int64_t *id, struct error *err)
+/* Before the row: a folder without one is harmless, the other way round is not. Ids are not known yet, so it
+ * is made inside the transaction. */
+static bool begin_new(struct act *act, const char *run_id, const struct list *list, int64_t *id,
+                      struct error *err)
 {
     char folder[FOLDER_SIZE];
 
-    return row_insert(act->conn, run_id, "uploading", list, id, err) && files_insert(act->conn, *id, list, err) &&
+    return row_insert(act->conn, run_id, "uploading", list, id, err) &&
+           files_insert(act->conn, *id, list, err) &&
            folder_make(act->diagnostics->captures_dirfd, capture_folder(*id, folder), 0700, err) &&
            told(act, run_id, *id, NULL, "uploading", NULL, err);
 }
 
-static bool begin(struct act *act, int64_t device_id, const char *run_id, const struct list *list, int64_t *id,
-                  struct error *err)
+static bool begin(struct act *act, int64_t device_id, const char *run_id, const struct list *list,
+                  int64_t *id, struct error *err)
 {
     struct capture_row row;
     bool same;
@@ -269,7 +278,8 @@ static bool begin(struct act *act, int64_t device_id, const char *run_id, const 
            begin_new(act, run_id, list, id, err);
 }
 
-/* --- beginning ---------------------------------------------------------------------------------------------------- */
+/* --- beginning
+ * ---------------------------------------------------------------------------------------------------- */
 
 static bool answer_write(struct diagnostics *diagnostics, int64_t id, struct text *answer, struct error *err)
 {
@@ -290,7 +300,8 @@ static bool answer_write(struct diagnostics *diagnostics, int64_t id, struct tex
 
         json_write_object(&writer, NULL);
         json_write_integer(&writer, "n", n);
-        json_write_integer(&writer, "held", complete ? db_integer(query, 1) : capture_held(diagnostics, id, n));
+        json_write_integer(&writer, "held",
+                           complete ? db_integer(query, 1) : capture_held(diagnostics, id, n));
         json_write_boolean(&writer, "complete", complete);
         json_write_end(&writer, '}');
     }
@@ -299,8 +310,8 @@ static bool answer_write(struct diagnostics *diagnostics, int64_t id, struct tex
     return db_end(query, err);
 }
 
-bool capture_begin(struct diagnostics *diagnostics, int64_t device_id, const char *run_id, const struct json *json,
-                   struct text *answer, struct error *err)
+bool capture_begin(struct diagnostics *diagnostics, int64_t device_id, const char *run_id,
+                   const struct json *json, struct text *answer, struct error *err)
 {
     ARENA(arena);
     struct list list;
@@ -309,14 +320,17 @@ bool capture_begin(struct diagnostics *diagnostics, int64_t device_id, const cha
 
     if (!list_read(&arena, json, &list, err) || !act_begin(&act, diagnostics, NULL, err))
         return false;
-    if (!act_end(&act, capture_owner_check(act.conn, device_id, run_id, err) &&
-                           begin(&act, device_id, run_id, &list, &id, err),
+    if (!act_end(&act,
+                 capture_owner_check(act.conn, device_id, run_id, err) &&
+                     begin(&act, device_id, run_id, &list, &id, err),
                  err))
         return false;
-    return capture_empty_files(diagnostics, device_id, run_id, id, err) && answer_write(diagnostics, id, answer, err);
+    return capture_empty_files(diagnostics, device_id, run_id, id, err) &&
+           answer_write(diagnostics, id, answer, err);
 }
 
-/* --- settling ----------------------------------------------------------------------------------------------------- */
+/* --- settling
+ * ----------------------------------------------------------------------------------------------------- */
 
 static bool files_count(struct db_conn *conn, int64_t id, int64_t *complete, struct error *err)
 {
@@ -330,8 +344,8 @@ static bool files_count(struct db_conn *conn, int64_t id, int64_t *complete, str
     return db_end(query, err);
 }
 
-static bool settle_write(struct act *act, const char *run_id, int64_t id, const char *state, const char *reason,
-                         struct error *err)
+static bool settle_write(struct act *act, const char *run_id, int64_t id, const char *state,
+                         const char *reason, struct error *err)
 {
     struct db_query *query = db_query(
         act->conn, "UPDATE capture SET state = :state, reason = coalesce(reason, :reason) WHERE id = :id");
@@ -343,25 +357,33 @@ static bool settle_write(struct act *act, const char *run_id, int64_t id, const 
 }
 
 /* What is here decides; what the device says can only make it less. */
-static bool settle_uploading(struct act *act, const char *run_id, const struct capture_row *row, const char *said,
-                             const char *reason, struct error *err)
+static bool settle_uploading(struct act *act, const char *run_id, const struct capture_row *row,
+                             const char *said, const char *reason, struct error *err)
 {
     int64_t complete;
 
     if (!files_count(act->conn, row->id, &complete, err))
         return false;
     if (complete < row->file_count) {
-        const char *missing = arena_printf(&act->arena, "%lld of %lld files arrived%s%s", (long long)complete,
-                                           (long long)row->file_count, reason ? ": " : "", reason ? reason : "");
+        const char *missing =
+            arena_printf(&act->arena, "%lld of %lld files arrived%s%s", (long long)complete,
+                         (long long)row->file_count, reason ? ": " : "", reason ? reason : "");
 
         return settle_write(act, run_id, row->id, complete ? "partial" : "none", missing, err);
     }
     bool whole = row->listed && !string_is(said, "partial") && !string_is(said, "none");
-    return settle_write(act, run_id, row->id, whole ? "complete" : row->file_count ? "partial" : "none",
-                        whole ? NULL : reason ? reason : "the device left something out", err);
+    return settle_write(act, run_id, row->id,
+                        whole             ? "complete"
+                        : row->file_count ? "partial"
+                                          : "none",
+                        whole    ? NULL
+                        : reason ? reason
+                                 : "the device left something out",
+                        err);
 }
 
-bool capture_settle(struct act *act, const char *run_id, const char *said, const char *reason, struct error *err)
+bool capture_settle(struct act *act, const char *run_id, const char *said, const char *reason,
+                    struct error *err)
 {
     struct capture_row row;
     struct assignment assignment;

@@ -52,7 +52,8 @@ bool capture_owner_check(struct db_conn *conn, int64_t device_id, const char *ru
     return owns || error_set(err, ERROR_MISSING, "this device has no run %.32s", run_id);
 }
 
-/* --- opening ------------------------------------------------------------------------------------------------------ */
+/* --- opening
+ * ------------------------------------------------------------------------------------------------------ */
 
 static bool piece_find(struct capture_piece *piece, int64_t device_id, struct error *err)
 {
@@ -61,10 +62,10 @@ static bool piece_find(struct capture_piece *piece, int64_t device_id, struct er
 
     if (!conn)
         return false;
-    struct db_query *query =
-        db_query(conn, "SELECT k.id, f.length, f.sha256, f.complete FROM capture k"
-                       " JOIN assignment a ON a.id = k.assignment_id JOIN capture_file f ON f.capture_id = k.id"
-                       " WHERE k.assignment_id = :run AND a.device_id = :device AND f.n = :n");
+    struct db_query *query = db_query(
+        conn, "SELECT k.id, f.length, f.sha256, f.complete FROM capture k"
+              " JOIN assignment a ON a.id = k.assignment_id JOIN capture_file f ON f.capture_id = k.id"
+              " WHERE k.assignment_id = :run AND a.device_id = :device AND f.n = :n");
     db_bind_text(query, ":run", piece->run_id);
     db_bind_integer(query, ":device", device_id);
     db_bind_integer(query, ":n", piece->n);
@@ -77,7 +78,8 @@ static bool piece_find(struct capture_piece *piece, int64_t device_id, struct er
     }
     if (!db_end(query, err))
         return false;
-    return found || error_set(err, ERROR_MISSING, "the capture of this run lists no file %lld", (long long)piece->n);
+    return found ||
+           error_set(err, ERROR_MISSING, "the capture of this run lists no file %lld", (long long)piece->n);
 }
 
 /* Opens the file, alone: a second piece at the same time is a CONFLICT. */
@@ -86,7 +88,8 @@ static bool piece_lock(struct capture_piece *piece, struct error *err)
     char folder[FOLDER_SIZE], name[FOLDER_SIZE];
     struct stat stat;
 
-    piece->folder = folder_open_beneath(piece->diagnostics->captures_dirfd, capture_folder(piece->capture, folder), err);
+    piece->folder =
+        folder_open_beneath(piece->diagnostics->captures_dirfd, capture_folder(piece->capture, folder), err);
     if (piece->folder < 0)
         return false;
     snprintf(name, sizeof name, "%lld", (long long)piece->n);
@@ -112,8 +115,9 @@ static struct capture_piece *piece_free(struct capture_piece *piece)
     return NULL;
 }
 
-struct capture_piece *capture_piece_open(struct diagnostics *diagnostics, int64_t device_id, const char *run_id,
-                                         int64_t n, int64_t offset, int64_t *held, struct error *err)
+struct capture_piece *capture_piece_open(struct diagnostics *diagnostics, int64_t device_id,
+                                         const char *run_id, int64_t n, int64_t offset, int64_t *held,
+                                         struct error *err)
 {
     struct capture_piece *piece = calloc(1, sizeof *piece);
 
@@ -137,12 +141,14 @@ struct capture_piece *capture_piece_open(struct diagnostics *diagnostics, int64_
     return piece;
 }
 
-/* --- receiving ---------------------------------------------------------------------------------------------------- */
+/* --- receiving
+ * ---------------------------------------------------------------------------------------------------- */
 
 bool capture_piece_add(struct capture_piece *piece, const void *bytes, size_t size, struct error *err)
 {
     if ((int64_t)size > piece->length - piece->held)
-        return error_set(err, ERROR_INPUT, "the file was listed with %lld bytes, more came", (long long)piece->length);
+        return error_set(err, ERROR_INPUT, "the file was listed with %lld bytes, more came",
+                         (long long)piece->length);
     if (lseek(piece->fd, piece->held, SEEK_SET) < 0)
         return error_errno(err, "a captured file");
     if (!fd_write_all(piece->fd, bytes, size, err))
@@ -208,7 +214,8 @@ bool capture_empty_files(struct diagnostics *diagnostics, int64_t device_id, con
         if (!conn)
             return false;
         struct db_query *query = db_query(
-            conn, "SELECT n FROM capture_file WHERE capture_id = :id AND length = 0 AND complete = 0 ORDER BY n");
+            conn,
+            "SELECT n FROM capture_file WHERE capture_id = :id AND length = 0 AND complete = 0 ORDER BY n");
         db_bind_integer(query, ":id", id);
         while (db_step(query) && count < FILES_MOST)
             empty[count++] = db_integer(query, 0);

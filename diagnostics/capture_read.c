@@ -11,9 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CAPTURE_COLUMNS                                                                                                \
-    "k.id, a.campaign_id, a.run_number, d.name, c.image, c.version, k.state, k.reason, k.length, k.file_count,"        \
-    " k.created_at FROM capture k JOIN assignment a ON a.id = k.assignment_id"                                         \
+#define CAPTURE_COLUMNS                                                                                      \
+    "k.id, a.campaign_id, a.run_number, d.name, c.image, c.version, k.state, k.reason, k.length, "           \
+    "k.file_count,"                                                                                          \
+    " k.created_at FROM capture k JOIN assignment a ON a.id = k.assignment_id"                               \
     " JOIN campaign c ON c.id = a.campaign_id JOIN device d ON d.id = a.device_id"
 
 /* Leaves the object open. */
@@ -54,7 +55,8 @@ static bool files_write(struct db_conn *conn, int64_t id, struct json_writer *wr
     return db_end(query, err);
 }
 
-bool capture_write(struct db_conn *conn, int64_t id, bool files, struct json_writer *writer, struct error *err)
+bool capture_write(struct db_conn *conn, int64_t id, bool files, struct json_writer *writer,
+                   struct error *err)
 {
     struct db_query *query = db_query(conn, "SELECT " CAPTURE_COLUMNS " WHERE k.id = :id");
 
@@ -72,8 +74,8 @@ bool capture_write(struct db_conn *conn, int64_t id, bool files, struct json_wri
     return true;
 }
 
-#define CHOICE                                                                                                         \
-    " WHERE (:campaign = 0 OR a.campaign_id = :campaign) AND (:run = 0 OR a.run_number = :run)"                        \
+#define CHOICE                                                                                               \
+    " WHERE (:campaign = 0 OR a.campaign_id = :campaign) AND (:run = 0 OR a.run_number = :run)"              \
     " AND (:device IS NULL OR d.name = :device)"
 
 static void choice_bind(struct db_query *query, const struct capture_choice *choice)
@@ -86,9 +88,9 @@ static void choice_bind(struct db_query *query, const struct capture_choice *cho
 bool capture_list(struct db_conn *conn, const struct capture_choice *choice, struct json_writer *writer,
                   int64_t *last, int64_t *total, struct error *err)
 {
-    struct db_query *query = db_query(
-        conn, "SELECT count(*) FROM capture k JOIN assignment a ON a.id = k.assignment_id"
-              " JOIN device d ON d.id = a.device_id" CHOICE);
+    struct db_query *query =
+        db_query(conn, "SELECT count(*) FROM capture k JOIN assignment a ON a.id = k.assignment_id"
+                       " JOIN device d ON d.id = a.device_id" CHOICE);
 
     *total = *last = 0;
     choice_bind(query, choice);

@@ -39,7 +39,9 @@ void diagnostics_close(struct diagnostics *diagnostics)
     free(diagnostics);
 }
 
-/* --- acts --------------------------------------------------------------------------------------------------------- */
+/* --- acts
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 bool act_begin(struct act *act, struct diagnostics *diagnostics, const char *operator_name, struct error *err)
 {
@@ -81,7 +83,8 @@ bool act_end(struct act *act, bool good, struct error *err)
     return good;
 }
 
-/* --- the step ----------------------------------------------------------------------------------------------------- */
+/* --- the step
+ * ----------------------------------------------------------------------------------------------------- */
 
 struct open_run {
     int64_t campaign, number;
@@ -89,7 +92,8 @@ struct open_run {
 };
 
 /* Runs whose time has come or that may have a free place. */
-static bool runs_open(struct diagnostics *diagnostics, struct arena *arena, struct open_run **runs, struct error *err)
+static bool runs_open(struct diagnostics *diagnostics, struct arena *arena, struct open_run **runs,
+                      struct error *err)
 {
     DB_DONE(conn) = db_read(diagnostics->db, err);
 
@@ -97,9 +101,10 @@ static bool runs_open(struct diagnostics *diagnostics, struct arena *arena, stru
     if (!conn)
         return false;
     struct db_query *query = db_query(
-        conn, "SELECT r.campaign_id, r.number FROM run r WHERE (r.state = 'scheduled' AND r.starts_at <= :now)"
-              " OR (r.state IN ('scheduled', 'running') AND EXISTS (SELECT 1 FROM assignment a"
-              " WHERE a.campaign_id = r.campaign_id AND a.run_number = r.number AND a.state = 'queued'))");
+        conn,
+        "SELECT r.campaign_id, r.number FROM run r WHERE (r.state = 'scheduled' AND r.starts_at <= :now)"
+        " OR (r.state IN ('scheduled', 'running') AND EXISTS (SELECT 1 FROM assignment a"
+        " WHERE a.campaign_id = r.campaign_id AND a.run_number = r.number AND a.state = 'queued'))");
     db_bind_integer(query, ":now", clock_now());
     while (db_step(query)) {
         struct open_run *run = arena_alloc(arena, sizeof *run);

@@ -1,7 +1,7 @@
 /* Campaigns of temporary diagnostic images: what all of this folder stands on. See LIFECYCLE.md.
  *
- * This folder knows no HTTP and no console: what it changed it tells through two hooks. Every change of state is made inside an act, which is
- * one transaction of the database. */
+ * This folder knows no HTTP and no console: what it changed it tells through two hooks. Every change of state
+ * is made inside an act, which is one transaction of the database. */
 #ifndef DIAGNOSTICS_DIAGNOSTICS_H
 #define DIAGNOSTICS_DIAGNOSTICS_H
 
@@ -18,13 +18,13 @@
 /* A state that was written. Strings live until the act has ended. */
 struct change {
     enum change_noun { CHANGE_CAMPAIGN, CHANGE_RUN, CHANGE_ASSIGNMENT, CHANGE_CAPTURE } noun;
-    int64_t campaign, run;       /* run: its number; 0: the campaign itself */
-    int64_t device_id;           /* assignment and capture */
-    int64_t capture;             /* row id */
-    const char *from, *to;       /* names of states; from NULL: it is new */
-    const char *alarm;           /* of an assignment: overdue, lost, revert_failed; NULL: none */
-    const char *reason;          /* a sentence, or NULL */
-    const char *operator_name;   /* NULL: the system or the device */
+    int64_t campaign, run;     /* run: its number; 0: the campaign itself */
+    int64_t device_id;         /* assignment and capture */
+    int64_t capture;           /* row id */
+    const char *from, *to;     /* names of states; from NULL: it is new */
+    const char *alarm;         /* of an assignment: overdue, lost, revert_failed; NULL: none */
+    const char *reason;        /* a sentence, or NULL */
+    const char *operator_name; /* NULL: the system or the device */
 };
 
 struct diagnostics_hooks {
@@ -43,11 +43,13 @@ struct diagnostics {
     int64_t quota;      /* bytes of all captures together */
 };
 
-/* Opens (makes) the folder of captures. Borrows db and repo. Captures that were being received go on where they stopped. */
+/* Opens (makes) the folder of captures. Borrows db and repo. Captures that were being received go on where
+ * they stopped. */
 struct diagnostics *diagnostics_open(struct db *db, struct repo *repo, int data_dirfd,
                                      const struct diagnostics_hooks *hooks, struct error *err);
 void diagnostics_close(struct diagnostics *diagnostics); /* NULL is fine */
-/* What time alone brings: runs that begin, places that are free, deadlines that passed. Every second; any one thread at a time. */
+/* What time alone brings: runs that begin, places that are free, deadlines that passed. Every second; any one
+ * thread at a time. */
 bool diagnostics_step(struct diagnostics *diagnostics, struct error *err);
 
 /* One transaction and what it changed. */
@@ -58,8 +60,10 @@ struct act {
     const char *operator_name; /* NULL: the system or a device */
     struct told *first, **last;
 };
-bool act_begin(struct act *act, struct diagnostics *diagnostics, const char *operator_name, struct error *err);
-/* Commits when `good`, then tells; else rolls back, `err` being set already. Returns whether all went well. */
+bool act_begin(struct act *act, struct diagnostics *diagnostics, const char *operator_name,
+               struct error *err);
+/* Commits when `good`, then tells; else rolls back, `err` being set already. Returns whether all went well.
+ */
 bool act_end(struct act *act, bool good, struct error *err);
 /* Called by the function that wrote a state. */
 bool act_changed(struct act *act, const struct change *change, struct error *err);

@@ -19,14 +19,14 @@ static bool version_find(struct db_conn *conn, struct arena *arena, const char *
     if (!db_end(query, err))
         return false;
     if (!found)
-        return error_set(err, ERROR_MISSING, "there is no image %s/%s%s%s", product, name, *version ? "@" : "",
-                         *version ? *version : "");
+        return error_set(err, ERROR_MISSING, "there is no image %s/%s%s%s", product, name,
+                         *version ? "@" : "", *version ? *version : "");
     *version = found;
     return true;
 }
 
-bool image_find(struct repo *repo, struct db_conn *conn, struct arena *arena, const char *product, const char *name,
-                const char *version, struct image *image, struct error *err)
+bool image_find(struct repo *repo, struct db_conn *conn, struct arena *arena, const char *product,
+                const char *name, const char *version, struct image *image, struct error *err)
 {
     *image = (struct image){0};
     if (!version_find(conn, arena, product, name, &version, &image->listed, err) ||

@@ -1,4 +1,5 @@
-/* States as tables: one row a state, with its name and the states that may follow. LIFECYCLE.md draws them. */
+/* States as tables: one row a state, with its name and the states that may follow. LIFECYCLE.md draws them.
+ */
 #ifndef DIAGNOSTICS_LIFECYCLE_H
 #define DIAGNOSTICS_LIFECYCLE_H
 
@@ -9,12 +10,12 @@
 #define STATE(state) (1u << (state))
 
 struct lifecycle_state {
-    const char *name;     /* as in the database, API.md and PROTOCOL.md */
-    unsigned followers;   /* STATE(…) or'ed; 0: nothing follows */
+    const char *name;   /* as in the database, API.md and PROTOCOL.md */
+    unsigned followers; /* STATE(…) or'ed; 0: nothing follows */
     bool is_end;
 };
 struct lifecycle {
-    const char *noun;     /* for sentences */
+    const char *noun; /* for sentences */
     const struct lifecycle_state *states;
     int count;
 };

@@ -9,12 +9,18 @@
 #include <string.h>
 
 static const struct lifecycle_state states[] = {
-    [RUN_SCHEDULED] = {"scheduled", STATE(RUN_RUNNING) | STATE(RUN_PAUSED) | STATE(RUN_FINISHING) | STATE(RUN_COMPLETED) |
-                                        STATE(RUN_ABORTED) | STATE(RUN_EXPIRED), false},
-    [RUN_RUNNING] = {"running", STATE(RUN_PAUSED) | STATE(RUN_FINISHING) | STATE(RUN_COMPLETED) | STATE(RUN_ABORTED) |
-                                    STATE(RUN_EXPIRED), false},
-    [RUN_PAUSED] = {"paused", STATE(RUN_RUNNING) | STATE(RUN_FINISHING) | STATE(RUN_COMPLETED) | STATE(RUN_ABORTED) |
-                                  STATE(RUN_EXPIRED), false},
+    [RUN_SCHEDULED] = {"scheduled",
+                       STATE(RUN_RUNNING) | STATE(RUN_PAUSED) | STATE(RUN_FINISHING) | STATE(RUN_COMPLETED) |
+                           STATE(RUN_ABORTED) | STATE(RUN_EXPIRED),
+                       false},
+    [RUN_RUNNING] = {"running",
+                     STATE(RUN_PAUSED) | STATE(RUN_FINISHING) | STATE(RUN_COMPLETED) | STATE(RUN_ABORTED) |
+                         STATE(RUN_EXPIRED),
+                     false},
+    [RUN_PAUSED] = {"paused",
+                    STATE(RUN_RUNNING) | STATE(RUN_FINISHING) | STATE(RUN_COMPLETED) | STATE(RUN_ABORTED) |
+                        STATE(RUN_EXPIRED),
+                    false},
     [RUN_FINISHING] = {"finishing", STATE(RUN_COMPLETED) | STATE(RUN_ABORTED), false},
     [RUN_COMPLETED] = {"completed", 0, true},
     [RUN_ABORTED] = {"aborted", 0, true},
@@ -26,19 +32,20 @@ const struct lifecycle run_lifecycle = {"the run", states, sizeof states / sizeo
 struct standing {
     enum run_state state;
     int64_t starts_at, start_before;
-    bool ended;                               /* an operator ended it */
-    int64_t parallel, duration_s, grace_s;    /* parallel 0: all */
-    int64_t queued, ahead, on, after, over;   /* assignments: queued; given but not on the image; on it; reverting or uploading; at an end */
-    int64_t begun;                            /* that ever ran */
+    bool ended;                            /* an operator ended it */
+    int64_t parallel, duration_s, grace_s; /* parallel 0: all */
+    int64_t queued, ahead, on, after,
+        over; /* assignments: queued; given but not on the image; on it; reverting or uploading; at an end */
+    int64_t begun; /* that ever ran */
 };
 
 static bool standing_row(struct db_conn *conn, int64_t campaign, int64_t number, struct standing *at,
                          struct error *err)
 {
-    struct db_query *query =
-        db_query(conn, "SELECT r.state, r.starts_at, r.start_before, r.ended_by IS NOT NULL, coalesce(c.parallel, 0),"
-                       " c.duration_s, c.grace_s FROM run r JOIN campaign c ON c.id = r.campaign_id"
-                       " WHERE r.campaign_id = :campaign AND r.number = :number");
+    struct db_query *query = db_query(
+        conn, "SELECT r.state, r.starts_at, r.start_before, r.ended_by IS NOT NULL, coalesce(c.parallel, 0),"
+              " c.duration_s, c.grace_s FROM run r JOIN campaign c ON c.id = r.campaign_id"
+              " WHERE r.campaign_id = :campaign AND r.number = :number");
     int state = -1;
 
     db_bind_integer(query, ":campaign", campaign);
@@ -116,8 +123,9 @@ bool run_set(struct act *act, int64_t campaign, int64_t number, enum run_state t
         return true;
     if (!lifecycle_check(&run_lifecycle, at.state, to, err))
         return false;
-    struct db_query *query = db_query(act->conn, "UPDATE run SET state = :to, since = :now WHERE campaign_id = :campaign"
-                                                 " AND number = :number AND state = :from");
+    struct db_query *query =
+        db_query(act->conn, "UPDATE run SET state = :to, since = :now WHERE campaign_id = :campaign"
+                            " AND number = :number AND state = :from");
     db_bind_text(query, ":to", states[to].name);
     db_bind_text(query, ":from", states[at.state].name);
     db_bind_integer(query, ":now", clock_now());
@@ -131,10 +139,11 @@ bool run_set(struct act *act, int64_t campaign, int64_t number, enum run_state t
     return db_run(query, NULL, err) && act_changed(act, &change, err);
 }
 
-/* --- adding ------------------------------------------------------------------------------------------------------- */
+/* --- adding
+ * ------------------------------------------------------------------------------------------------------- */
 
-static bool assignment_insert(struct act *act, int64_t campaign, int64_t number, int64_t device_id, int64_t now,
-                              int64_t until, struct error *err)
+static bool assignment_insert(struct act *act, int64_t campaign, int64_t number, int64_t device_id,
+                              int64_t now, int64_t until, struct error *err)
 {
     uint8_t chance[16];
     char id[RUN_ID_TEXT];
@@ -194,20 +203,23 @@ static void ids_add(struct act *act, struct ids *ids, const char *text)
     ids->texts[ids->count++] = arena_strdup(&act->arena, text);
 }
 
-/* --- advancing ---------------------------------------------------------------------------------------------------- */
+/* --- advancing
+ * ---------------------------------------------------------------------------------------------------- */
 
-/* Queued assignments whose device is in no other campaign at that time, at most `limit`, as a list of ids in the arena. */
-static bool queued_find(struct act *act, int64_t campaign, int64_t number, const struct standing *at, int64_t start,
-                        int64_t limit, struct ids *ids, struct error *err)
+/* Queued assignments whose device is in no other campaign at that time, at most `limit`, as a list of ids in
+ * the arena. */
+static bool queued_find(struct act *act, int64_t campaign, int64_t number, const struct standing *at,
+                        int64_t start, int64_t limit, struct ids *ids, struct error *err)
 {
     struct db_query *query = db_query(
-        act->conn,
-        "SELECT a.id FROM assignment a WHERE a.campaign_id = :campaign AND a.run_number = :number"
-        " AND a.state = 'queued' AND NOT EXISTS (SELECT 1 FROM assignment o JOIN campaign oc ON oc.id = o.campaign_id"
-        " WHERE o.device_id = a.device_id AND o.id <> a.id AND (o.state IN ('running', 'reverting', 'cancelling') OR"
-        " (o.state IN ('waiting', 'offered', 'scheduled_on_device', 'downloading', 'verifying')"
-        " AND o.start_after < :end AND o.start_after + oc.duration_s + oc.grace_s + 60 > :start)))"
-        " ORDER BY a.device_id LIMIT :limit");
+        act->conn, "SELECT a.id FROM assignment a WHERE a.campaign_id = :campaign AND a.run_number = :number"
+                   " AND a.state = 'queued' AND NOT EXISTS (SELECT 1 FROM assignment o JOIN campaign oc ON "
+                   "oc.id = o.campaign_id"
+                   " WHERE o.device_id = a.device_id AND o.id <> a.id AND (o.state IN ('running', "
+                   "'reverting', 'cancelling') OR"
+                   " (o.state IN ('waiting', 'offered', 'scheduled_on_device', 'downloading', 'verifying')"
+                   " AND o.start_after < :end AND o.start_after + oc.duration_s + oc.grace_s + 60 > :start)))"
+                   " ORDER BY a.device_id LIMIT :limit");
 
     db_bind_integer(query, ":campaign", campaign);
     db_bind_integer(query, ":number", number);
@@ -220,8 +232,8 @@ static bool queued_find(struct act *act, int64_t campaign, int64_t number, const
 }
 
 /* Gives free places: a queued assignment goes into its device's order. */
-static bool places_give(struct act *act, int64_t campaign, int64_t number, const struct standing *at, int64_t now,
-                        struct error *err)
+static bool places_give(struct act *act, int64_t campaign, int64_t number, const struct standing *at,
+                        int64_t now, struct error *err)
 {
     int64_t taken = at->ahead + at->on, limit = at->parallel ? at->parallel - taken : at->queued;
     int64_t start = at->starts_at > now ? at->starts_at : now;
@@ -273,13 +285,15 @@ bool run_advance(struct act *act, int64_t campaign, int64_t number, int64_t now,
     return places_give(act, campaign, number, &at, now, err);
 }
 
-/* --- ending ------------------------------------------------------------------------------------------------------- */
+/* --- ending
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool open_find(struct act *act, int64_t campaign, int64_t number, struct ids *ids, struct error *err)
 {
-    struct db_query *query = db_query(act->conn, "SELECT id FROM assignment WHERE campaign_id = :campaign"
-                                                 " AND run_number = :number AND state NOT IN ('done', 'skipped',"
-                                                 " 'failed', 'cancelled', 'reverting', 'uploading', 'cancelling')");
+    struct db_query *query =
+        db_query(act->conn, "SELECT id FROM assignment WHERE campaign_id = :campaign"
+                            " AND run_number = :number AND state NOT IN ('done', 'skipped',"
+                            " 'failed', 'cancelled', 'reverting', 'uploading', 'cancelling')");
 
     db_bind_integer(query, ":campaign", campaign);
     db_bind_integer(query, ":number", number);
@@ -291,9 +305,9 @@ static bool open_find(struct act *act, int64_t campaign, int64_t number, struct 
 bool run_abort(struct act *act, int64_t campaign, int64_t number, struct error *err)
 {
     struct ids ids = {0};
-    struct db_query *query = db_query(
-        act->conn, "UPDATE run SET ended_by = :by WHERE campaign_id = :campaign AND number = :number"
-                   " AND ended_by IS NULL AND state NOT IN ('completed', 'aborted', 'expired')");
+    struct db_query *query =
+        db_query(act->conn, "UPDATE run SET ended_by = :by WHERE campaign_id = :campaign AND number = :number"
+                            " AND ended_by IS NULL AND state NOT IN ('completed', 'aborted', 'expired')");
 
     db_bind_text(query, ":by", act->operator_name ? act->operator_name : "system");
     db_bind_integer(query, ":campaign", campaign);
@@ -310,7 +324,8 @@ bool run_abort(struct act *act, int64_t campaign, int64_t number, struct error *
     return run_advance(act, campaign, number, clock_now(), err);
 }
 
-/* --- telling ------------------------------------------------------------------------------------------------------ */
+/* --- telling
+ * ------------------------------------------------------------------------------------------------------ */
 
 bool run_counts_write(struct db_conn *conn, int64_t campaign, int64_t number, struct json_writer *writer,
                       struct error *err)
@@ -328,12 +343,13 @@ bool run_counts_write(struct db_conn *conn, int64_t campaign, int64_t number, st
     return db_end(query, err);
 }
 
-bool run_write(struct db_conn *conn, int64_t campaign, int64_t number, bool assignments, struct json_writer *writer,
-               struct error *err)
+bool run_write(struct db_conn *conn, int64_t campaign, int64_t number, bool assignments,
+               struct json_writer *writer, struct error *err)
 {
-    struct db_query *query =
-        db_query(conn, "SELECT r.state, r.since, c.duration_s, c.product, c.image, c.version, r.starts_at FROM run r"
-                       " JOIN campaign c ON c.id = r.campaign_id WHERE r.campaign_id = :campaign AND r.number = :number");
+    struct db_query *query = db_query(
+        conn,
+        "SELECT r.state, r.since, c.duration_s, c.product, c.image, c.version, r.starts_at FROM run r"
+        " JOIN campaign c ON c.id = r.campaign_id WHERE r.campaign_id = :campaign AND r.number = :number");
     bool found;
 
     db_bind_integer(query, ":campaign", campaign);
@@ -356,7 +372,8 @@ bool run_write(struct db_conn *conn, int64_t campaign, int64_t number, bool assi
     if (!db_end(query, err))
         return false;
     if (!found)
-        return error_set(err, ERROR_MISSING, "campaign %lld has no run %lld", (long long)campaign, (long long)number);
+        return error_set(err, ERROR_MISSING, "campaign %lld has no run %lld", (long long)campaign,
+                         (long long)number);
     if (!run_counts_write(conn, campaign, number, writer, err))
         return false;
     if (assignments) {

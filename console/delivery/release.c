@@ -5,10 +5,12 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "console/audit.h"
+#include "console/console.h"
 #include "console/events.h"
 #include "console/fleet.h"
 #include "diagnostics/campaign.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #define ASSETS_MOST 256 /* in a set, as FORMAT.md has it */
@@ -36,8 +38,9 @@ bool release_wanted(void *context, const char *product, const char *asset, const
 
     if (!conn)
         return true; /* rather one too many than one that a device cannot find */
-    struct db_query *query = db_query(conn, "SELECT 1 FROM release WHERE product = :product AND asset = :asset"
-                                            " AND (version = :version OR next_version = :version)");
+    struct db_query *query =
+        db_query(conn, "SELECT 1 FROM release WHERE product = :product AND asset = :asset"
+                       " AND (version = :version OR next_version = :version)");
     db_bind_text(query, ":product", product);
     db_bind_text(query, ":asset", asset);
     db_bind_text(query, ":version", version);
@@ -45,7 +48,8 @@ bool release_wanted(void *context, const char *product, const char *asset, const
     return !db_end(query, &err) || wanted || campaign_wants(conn, product, asset, version);
 }
 
-/* --- the set of a device ------------------------------------------------------------------------------------------ */
+/* --- the set of a device
+ * ------------------------------------------------------------------------------------------ */
 
 static bool fits(const char *hardware_json, const char *hardware)
 {
@@ -85,7 +89,8 @@ bool release_list(struct db_conn *conn, struct arena *arena, const char *product
     return db_end(query, err);
 }
 
-/* --- releasing ---------------------------------------------------------------------------------------------------- */
+/* --- releasing
+ * ---------------------------------------------------------------------------------------------------- */
 
 struct release {
     const char *product, *asset, *version, *operator_name;
@@ -122,17 +127,19 @@ static bool count_check(struct db_conn *conn, const struct release *release, str
            error_set(err, ERROR_LIMIT, "a device runs at most %d assets together", ASSETS_MOST);
 }
 
-static bool release_look(struct console *console, struct arena *arena, struct release *release, struct error *err)
+static bool release_look(struct console *console, struct arena *arena, struct release *release,
+                         struct error *err)
 {
     struct manifest manifest;
     char sha256[SHA256_HEX];
     DB_DONE(conn) = db_read(console->db, err);
 
-    if (!conn || !repo_manifest(console->repo, conn, arena, release->product, release->asset, release->version,
-                                &manifest, sha256, err))
+    if (!conn || !repo_manifest(console->repo, conn, arena, release->product, release->asset,
+                                release->version, &manifest, sha256, err))
         return false;
     if (manifest.kind == KIND_DIAGNOSTIC)
-        return error_set(err, ERROR_INPUT, "%s/%s is a diagnostic image: it is sent by a campaign, never released",
+        return error_set(err, ERROR_INPUT,
+                         "%s/%s is a diagnostic image: it is sent by a campaign, never released",
                          release->product, release->asset);
     release->hardware = hardware_json(arena, manifest.hardware);
     release->before = release_version(conn, arena, release->product, release->asset, err);
@@ -142,9 +149,10 @@ static bool release_look(struct console *console, struct arena *arena, struct re
 /* Before: the version is to be listed. */
 static bool release_announce(struct db_conn *conn, const struct release *release, struct error *err)
 {
-    struct db_query *query =
-        db_query(conn, "INSERT INTO release (product, asset, next_version, hardware) VALUES (:product, :asset, :version,"
-                       " '[]') ON CONFLICT (product, asset) DO UPDATE SET next_version = excluded.next_version");
+    struct db_query *query = db_query(
+        conn,
+        "INSERT INTO release (product, asset, next_version, hardware) VALUES (:product, :asset, :version,"
+        " '[]') ON CONFLICT (product, asset) DO UPDATE SET next_version = excluded.next_version");
 
     db_bind_text(query, ":product", release->product);
     db_bind_text(query, ":asset", release->asset);
@@ -155,7 +163,7 @@ static bool release_announce(struct db_conn *conn, const struct release *release
 /* After: it is what devices should run. */
 static bool release_settle(struct db_conn *conn, const struct release *release, struct error *err)
 {
-    ARENA(arena);
+    size_t audited = 0;
     int64_t changes = 0;
     struct db_query *query =
         db_query(conn, "UPDATE release SET version = next_version, next_version = NULL, hardware = :hardware,"
@@ -173,9 +181,7 @@ static bool release_settle(struct db_conn *conn, const struct release *release, 
     if (!changes)
         return error_set(err, ERROR_CONFLICT, "another release of %s/%s came in between", release->product,
                          release->asset);
-    return audit_add(conn, release->operator_name, "release",
-                     arena_printf(&arena, "%s/%s@%s", release->product, release->asset, release->version),
-                     release->before ? arena_printf(&arena, "before: %s", release->before) : NULL, err);
+    return audit_history(conn, release->product, release->asset, &audited, err);
 }
 
 typedef bool release_step(struct db_conn *conn, const struct release *release, struct error *err);
@@ -195,20 +201,23 @@ static bool release_write(struct console *console, release_step *step, const str
 }
 
 /* Listed first, then wanted: a device never hears of a version that it cannot find. */
-static bool release_do(struct console *console, struct arena *arena, struct release *release, struct error *err)
+static bool release_do(struct console *console, struct arena *arena, struct release *release,
+                       struct error *err)
 {
     if (!release_look(console, arena, release, err))
         return false;
     if (string_is(release->before, release->version))
         return true;
-    const char *reason = arena_printf(arena, "%s/%s: release %s", release->product, release->asset, release->version);
+    const char *reason = arena_printf(arena, "release %s %s", release->asset, release->version);
     if (!release_write(console, release_announce, release, err) ||
         !repo_resign(console->repo, release->product, release->operator_name, reason, err) ||
         !release_write(console, release_settle, release, err))
         return false;
     fleet_product_wish_changed(console->fleet, release->product);
-    events_send(console->events, "asset", "{\"product\":\"%s\",\"asset\":\"%s\"}", release->product, release->asset);
-    log_event(LOG_INFO, "released", "asset=%s/%s version=%s", release->product, release->asset, release->version);
+    events_send(console->events, "asset", "{\"product\":\"%s\",\"asset\":\"%s\"}", release->product,
+                release->asset);
+    log_event(LOG_INFO, "released", "asset=%s/%s version=%s", release->product, release->asset,
+              release->version);
     return true;
 }
 
@@ -219,10 +228,44 @@ bool release_set(struct console *console, const char *product, const char *asset
     struct release release = {
         .product = product, .asset = asset, .version = version, .operator_name = operator_name};
 
-    if (!name_check("product", product, err) || !name_check("asset", asset, err) || !version_check(version, err))
+    if (!name_check("product", product, err) || !name_check("asset", asset, err) ||
+        !version_check(version, err))
         return false;
-    if (!release_do(console, &arena, &release, err))
+    /* Git's order of two releases at once must be the order in which they count. */
+    pthread_mutex_lock(&console->releasing);
+    bool good = release_do(console, &arena, &release, err);
+    pthread_mutex_unlock(&console->releasing);
+    if (!good)
         return false;
     *devices = fleet_of_product(console->fleet, product);
+    return true;
+}
+
+/* --- after a crash
+ * ------------------------------------------------------------------------------------------------ */
+
+/* The newest release of each asset that git knows, with what it fits. */
+#define NEWEST                                                                                               \
+    " FROM history h JOIN versions v ON v.product = h.product AND v.asset = h.asset AND v.version = "        \
+    "h.version"                                                                                              \
+    " WHERE h.product = release.product AND h.asset = release.asset AND h.what = 'release'"                  \
+    " ORDER BY h.number DESC LIMIT 1)"
+
+bool release_recover(struct db_conn *conn, struct error *err)
+{
+    int64_t settled = 0, dropped = 0;
+    struct db_query *query = db_query(
+        conn, "UPDATE release SET version = next_version, next_version = NULL,"
+              " hardware = (SELECT v.hardware" NEWEST ", released_by = (SELECT h.author" NEWEST
+              ", released_at = (SELECT h.at" NEWEST " WHERE next_version = (SELECT h.version" NEWEST);
+
+    if (!db_run(query, &settled, err) ||
+        !db_run(db_query(conn, "DELETE FROM release WHERE version IS NULL"), &dropped, err) ||
+        !db_run(db_query(conn, "UPDATE release SET next_version = NULL WHERE next_version IS NOT NULL"), NULL,
+                err))
+        return error_add(err, "finishing releases that were cut off");
+    if (settled || dropped)
+        log_event(LOG_WARNING, "releases_recovered", "settled=%lld dropped=%lld", (long long)settled,
+                  (long long)dropped);
     return true;
 }

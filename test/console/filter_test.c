@@ -25,7 +25,8 @@ static void tag(struct device *device, const char *name)
     own_string(&device->tags[0], name);
 }
 
-/* cam-1: rev-a, seen now, detector 1.2.0, tag lab. cam-2: rev-b, seen an hour ago, detector 1.10.0, on image look. gate: never seen, pending. */
+/* cam-1: rev-a, seen now, detector 1.2.0, tag lab. cam-2: rev-b, seen an hour ago, detector 1.10.0, on image
+ * look. gate: never seen, pending. */
 static void fill(struct small *small)
 {
     struct device *device = small_device(small, "cam-1", "rev-a", NULL);
@@ -56,7 +57,8 @@ static const char *chosen(struct small *small, struct arena *arena, const char *
     int64_t *ids = filter_choose(filter, small->console.fleet, arena, all, &count);
     fleet_lock(small->console.fleet);
     for (size_t i = 0; i < count; i++)
-        names = arena_printf(arena, "%s%s%s", names, i ? " " : "", fleet_by_id(small->console.fleet, ids[i])->name);
+        names = arena_printf(arena, "%s%s%s", names, i ? " " : "",
+                             fleet_by_id(small->console.fleet, ids[i])->name);
     fleet_unlock(small->console.fleet);
     return names;
 }
@@ -126,10 +128,26 @@ static void a_wrong_filter_names_the_place(void **state)
         const char *filter;
         int place;
     } cases[] = {
-        {"(name:x", 1},          {"name:x)", 7},       {"name:", 6},          {"name:x or", 10},  {"or name:x", 1},
-        {"name:x or or y", 11},  {"\"open", 1},        {"seen:5m", 1},        {"seen:<soon", 1},  {"name:<x", 1},
-        {"cam connectivity:on", 5}, {"admission:yes", 1}, {"det:<one", 1},    {"Bad:1.0.0", 1},   {"--x", 2},
-        {"()", 2},               {"a:b:c", 1},         {"x\ty", 2},           {":x", 1},          {"x ~y", 3},
+        {"(name:x", 1},
+        {"name:x)", 7},
+        {"name:", 6},
+        {"name:x or", 10},
+        {"or name:x", 1},
+        {"name:x or or y", 11},
+        {"\"open", 1},
+        {"seen:5m", 1},
+        {"seen:<soon", 1},
+        {"name:<x", 1},
+        {"cam connectivity:on", 5},
+        {"admission:yes", 1},
+        {"det:<one", 1},
+        {"Bad:1.0.0", 1},
+        {"--x", 2},
+        {"()", 2},
+        {"a:b:c", 1},
+        {"x\ty", 2},
+        {":x", 1},
+        {"x ~y", 3},
     };
     struct error err;
     char place[32];

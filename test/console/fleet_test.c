@@ -9,9 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char quiet[] = "{\"boot_id\":\"a\",\"generation\":3,\"set\":\"\",\"order_seq\":0,\"metadata\":{},"
-                            "\"assets\":{\"model\":{\"version\":\"1.0.0\",\"sha256\":null,\"state\":\"idle\",\"result\":1}},"
-                            "\"facts\":{\"agent\":\"1\"}}";
+static const char quiet[] =
+    "{\"boot_id\":\"a\",\"generation\":3,\"set\":\"\",\"order_seq\":0,\"metadata\":{},"
+    "\"assets\":{\"model\":{\"version\":\"1.0.0\",\"sha256\":null,\"state\":\"idle\",\"result\":1}},"
+    "\"facts\":{\"agent\":\"1\"}}";
 
 static bool open_with(struct small *small, const struct private_key *key, const char *nonce, int64_t counter,
                       struct session_opened *opened, struct error *err)

@@ -29,7 +29,8 @@ static void release(struct small *small, const char *asset, const char *version)
 static const char *set_of(struct arena *arena, const struct device *device)
 {
     struct error err = {0};
-    const struct json *order = json_read(arena, device->order, strlen(device->order), &json_limits_small, &err);
+    const struct json *order =
+        json_read(arena, device->order, strlen(device->order), &json_limits_small, &err);
     const char *set = "";
 
     assert_ok(order, err);
@@ -124,13 +125,14 @@ static void a_device_that_holds_a_newer_order_gets_a_newer_one_yet(void **state)
 
     make(small, device);
     int64_t ahead = device->order_seq + 1000;
-    assert_ok(small_checkin(small, device,
-                            arena_printf(&arena,
-                                         "{\"boot_id\":\"a\",\"generation\":0,\"set\":\"\",\"order_seq\":%lld,"
-                                         "\"metadata\":{},\"assets\":{}}",
-                                         (long long)ahead),
-                            &answer, &err),
-              err);
+    assert_ok(
+        small_checkin(small, device,
+                      arena_printf(&arena,
+                                   "{\"boot_id\":\"a\",\"generation\":0,\"set\":\"\",\"order_seq\":%lld,"
+                                   "\"metadata\":{},\"assets\":{}}",
+                                   (long long)ahead),
+                      &answer, &err),
+        err);
     assert_int_equal(device->order_seq, ahead + 1);
     assert_non_null(strstr(text_string(&answer), "\"order\":{"));
 }
@@ -138,7 +140,8 @@ static void a_device_that_holds_a_newer_order_gets_a_newer_one_yet(void **state)
 static void a_version_that_does_not_fit_the_hardware_is_not_in_the_set(void **state)
 {
     struct small *small = *state;
-    struct device *a = small_device(small, "cam-1", "rev-a", NULL), *b = small_device(small, "cam-2", "rev-b", NULL);
+    struct device *a = small_device(small, "cam-1", "rev-a", NULL),
+                  *b = small_device(small, "cam-2", "rev-b", NULL);
     ARENA(arena);
 
     small_publish(small, "model", "1.0.0", "rev-a");
@@ -176,9 +179,12 @@ static void what_cannot_be_released_is_refused(void **state)
     int64_t devices;
 
     small_publish(small, "model", "1.0.0", NULL);
-    assert_refused(release_set(&small->console, "demo", "model", "9.0.0", "ada", &devices, &err), err, ERROR_MISSING);
-    assert_refused(release_set(&small->console, "demo", "../x", "1.0.0", "ada", &devices, &err), err, ERROR_INPUT);
-    assert_refused(release_set(&small->console, "demo", "model", "one", "ada", &devices, &err), err, ERROR_INPUT);
+    assert_refused(release_set(&small->console, "demo", "model", "9.0.0", "ada", &devices, &err), err,
+                   ERROR_MISSING);
+    assert_refused(release_set(&small->console, "demo", "../x", "1.0.0", "ada", &devices, &err), err,
+                   ERROR_INPUT);
+    assert_refused(release_set(&small->console, "demo", "model", "one", "ada", &devices, &err), err,
+                   ERROR_INPUT);
 }
 
 int main(void)

@@ -71,7 +71,8 @@ void small_wait(struct small *small, int64_t seconds)
     clock_shift(small->shifted);
 }
 
-struct device *small_device(struct small *small, const char *name, const char *hardware, struct private_key *key)
+struct device *small_device(struct small *small, const char *name, const char *hardware,
+                            struct private_key *key)
 {
     struct device device = {.admission = ADMISSION_ACCEPTED, .enrolled_at = clock_now(), .wish_stale = true};
     struct private_key made;

@@ -1,11 +1,13 @@
-/* Campaigns in time: places, deadlines, silence, late reports, ends. The wall clock is moved, nothing sleeps. */
+/* Campaigns in time: places, deadlines, silence, late reports, ends. The wall clock is moved, nothing sleeps.
+ */
 #include "test/diagnostics/field.h"
 
 #include "base/clock.h"
 
 #include <string.h>
 
-#define assert_state(campaign, device, wanted) assert_string_equal(field_state(field, campaign, device), wanted)
+#define assert_state(campaign, device, wanted)                                                               \
+    assert_string_equal(field_state(field, campaign, device), wanted)
 #define assert_run(campaign, wanted) assert_string_equal(field_run(field, campaign), wanted)
 
 static void say(struct field *field, int device, const char *run_id, const char *state)
@@ -110,9 +112,10 @@ static void what_the_device_failed_itself_stays_failed(void **state)
 
     field_orders(field, 0, run_id);
     offer(field, 0);
-    assert_ok(field_report(field, 0, &err,
-                           "{\"run\":\"%s\",\"state\":\"failed\",\"reason\":{\"code\":\"integrity\",\"text\":\"x\"}}",
-                           run_id),
+    assert_ok(field_report(
+                  field, 0, &err,
+                  "{\"run\":\"%s\",\"state\":\"failed\",\"reason\":{\"code\":\"integrity\",\"text\":\"x\"}}",
+                  run_id),
               err);
     say(field, 0, run_id, "running");
     assert_state(id, 0, "failed(integrity)");
@@ -130,9 +133,11 @@ static void a_step_back_and_a_state_of_ours_are_not_taken_from_a_device(void **s
     say(field, 0, run_id, "running");
     say(field, 0, run_id, "downloading");
     assert_state(id, 0, "running");
-    assert_refused(field_report(field, 0, &err, "{\"run\":\"%s\",\"state\":\"queued\"}", run_id), err, ERROR_INPUT);
+    assert_refused(field_report(field, 0, &err, "{\"run\":\"%s\",\"state\":\"queued\"}", run_id), err,
+                   ERROR_INPUT);
     assert_refused(field_report(field, 0, &err, "{\"run\":\"../x\",\"state\":\"done\"}"), err, ERROR_INPUT);
-    assert_refused(field_report(field, 1, &err, "{\"run\":\"%s\",\"state\":\"done\"}", run_id), err, ERROR_INPUT);
+    assert_refused(field_report(field, 1, &err, "{\"run\":\"%s\",\"state\":\"done\"}", run_id), err,
+                   ERROR_INPUT);
     assert_state(id, 0, "running");
 }
 
@@ -154,7 +159,8 @@ static void a_proof_that_is_unequal_unsigned_or_of_another_run_raises_the_loudes
                             : what == 2 ? field_proof(field, 0, other, true, 0)
                             : what == 3 ? field_proof(field, 1, run_id, true, 0)
                                         : field_proof(field, 0, run_id, true, 0);
-        assert_ok(field_report(field, 0, &err, "{\"run\":\"%s\",\"state\":\"uploading\",\"proof\":%s}", run_id, proof),
+        assert_ok(field_report(field, 0, &err, "{\"run\":\"%s\",\"state\":\"uploading\",\"proof\":%s}",
+                               run_id, proof),
                   err);
         assert_state(id, 0, what < 4 ? "uploading/revert_failed" : "uploading");
         say(field, 0, run_id, "done");

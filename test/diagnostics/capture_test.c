@@ -20,8 +20,8 @@ static void begin(struct field *field, char run_id[RUN_ID_TEXT])
     assert_ok(field_report(field, 0, &err, "{\"run\":\"%s\",\"state\":\"uploading\"}", run_id), err);
 }
 
-static bool list(struct field *field, int device, const char *run_id, const char *bytes, size_t length, struct text *out,
-                 struct error *err)
+static bool list(struct field *field, int device, const char *run_id, const char *bytes, size_t length,
+                 struct text *out, struct error *err)
 {
     char sha256[SHA256_HEX];
 
@@ -132,7 +132,8 @@ static void two_pieces_of_one_file_at_once_are_refused(void **state)
 
     begin(field, run_id);
     assert_ok(list(field, 0, run_id, "hello", 5, &out, &err), err);
-    struct capture_piece *one = capture_piece_open(field->diagnostics, field->devices[0], run_id, 0, 0, &held, &err);
+    struct capture_piece *one =
+        capture_piece_open(field->diagnostics, field->devices[0], run_id, 0, 0, &held, &err);
     assert_ok(one, err);
     assert_refused(capture_piece_open(field->diagnostics, field->devices[0], run_id, 0, 0, &held, &err), err,
                    ERROR_CONFLICT);
@@ -179,7 +180,9 @@ static void a_list_that_breaks_the_rules_is_refused(void **state)
         "[]",
         "{}",
         "{\"files\":[1]}",
-        "{\"files\":[{\"path\":\"../x\",\"length\":1,\"sha256\":\"" "%s" "\",\"type\":\"log\"}]}",
+        "{\"files\":[{\"path\":\"../x\",\"length\":1,\"sha256\":\""
+        "%s"
+        "\",\"type\":\"log\"}]}",
         "{\"files\":[{\"path\":\"x\",\"length\":-1,\"sha256\":\"%s\",\"type\":\"log\"}]}",
         "{\"files\":[{\"path\":\"x\",\"length\":1,\"sha256\":\"short\",\"type\":\"log\"}]}",
         "{\"files\":[{\"path\":\"x\",\"length\":1,\"sha256\":\"%s\",\"type\":\"page\"}]}",
@@ -201,7 +204,8 @@ static void a_list_that_breaks_the_rules_is_refused(void **state)
 #pragma GCC diagnostic pop
         const struct json *json = json_read(&field->arena, text, strlen(text), &json_limits_small, &err);
         assert_ok(json, err);
-        assert_refused(capture_begin(field->diagnostics, field->devices[0], run_id, json, &out, &err), err, ERROR_INPUT);
+        assert_refused(capture_begin(field->diagnostics, field->devices[0], run_id, json, &out, &err), err,
+                       ERROR_INPUT);
     }
     assert_string_equal(settled(field), "nothing");
 }

@@ -29,9 +29,10 @@ static void hook_told(void *context, const struct change *change)
 
 static void publish_image(struct field *field)
 {
-    static const char limits[] = "{\"entry\":[\"./run\"],\"mode\":\"replace\",\"max_runtime_s\":60,\"grace_s\":2,"
-                                 "\"max_output\":4096,\"max_memory\":1048576,\"max_pids\":4,\"collect\":[],"
-                                 "\"network\":\"none\"}";
+    static const char limits[] =
+        "{\"entry\":[\"./run\"],\"mode\":\"replace\",\"max_runtime_s\":60,\"grace_s\":2,"
+        "\"max_output\":4096,\"max_memory\":1048576,\"max_pids\":4,\"collect\":[],"
+        "\"network\":\"none\"}";
     static const char program[] = "#!/bin/sh\n";
     struct manifest_file files[] = {{.path = "diagnostic.json", .length = sizeof limits - 1, .mode = 0644},
                                     {.path = "run", .length = sizeof program - 1, .mode = 0755}};
@@ -143,7 +144,8 @@ size_t field_orders(struct field *field, int device, char run_id[RUN_ID_TEXT])
     DB_DONE(conn) = db_read(field->db, &err);
 
     assert_ok(conn, err);
-    assert_ok(assignment_orders(conn, &field->arena, field->devices[device], &runs, &count, &work, &err), err);
+    assert_ok(assignment_orders(conn, &field->arena, field->devices[device], &runs, &count, &work, &err),
+              err);
     if (count && run_id)
         memcpy(run_id, runs[0].id, RUN_ID_TEXT);
     return count;
@@ -161,7 +163,8 @@ bool field_report(struct field *field, int device, struct error *err, const char
     assert_ok(report, *err);
     return act_begin(&act, field->diagnostics, NULL, err) &&
            act_end(&act,
-                   assignment_report(&act, field->devices[device], &field->keys[device].public, report, err), err);
+                   assignment_report(&act, field->devices[device], &field->keys[device].public, report, err),
+                   err);
 }
 
 const char *field_state(struct field *field, int64_t campaign, int device)
@@ -178,8 +181,8 @@ const char *field_state(struct field *field, int64_t campaign, int device)
     if (db_step(query)) {
         const char *alarm = db_text(query, 1), *code = db_text(query, 2);
 
-        state = arena_printf(&field->arena, "%s%s%s%s%s%s", db_text(query, 0), code ? "(" : "", code ? code : "",
-                             code ? ")" : "", alarm ? "/" : "", alarm ? alarm : "");
+        state = arena_printf(&field->arena, "%s%s%s%s%s%s", db_text(query, 0), code ? "(" : "",
+                             code ? code : "", code ? ")" : "", alarm ? "/" : "", alarm ? alarm : "");
     }
     assert_ok(db_end(query, &err), err);
     return state;
@@ -192,8 +195,9 @@ const char *field_run(struct field *field, int64_t campaign)
     const char *state = "none";
 
     assert_ok(conn, err);
-    struct db_query *query = db_query(conn, "SELECT r.state, c.state FROM run r JOIN campaign c ON c.id = r.campaign_id"
-                                            " WHERE c.id = :campaign");
+    struct db_query *query =
+        db_query(conn, "SELECT r.state, c.state FROM run r JOIN campaign c ON c.id = r.campaign_id"
+                       " WHERE c.id = :campaign");
     db_bind_integer(query, ":campaign", campaign);
     if (db_step(query))
         state = arena_printf(&field->arena, "%s, %s", db_text(query, 0), db_text(query, 1));
@@ -207,10 +211,11 @@ const char *field_proof(struct field *field, int device, const char *run_id, boo
     uint8_t signature[SIGNATURE_SIZE];
     char hex[2 * SIGNATURE_SIZE + 1];
     TEXT(canonical);
-    const char *words = arena_printf(&field->arena,
-                                     "{\"run\":\"%s\",\"equal\":%s,\"leftovers\":%d,\"before\":\"a\",\"after\":\"%s\","
-                                     "\"reverted_at\":\"2026-11-21T10:00:00Z\"",
-                                     run_id, equal ? "true" : "false", leftovers, equal ? "a" : "b");
+    const char *words =
+        arena_printf(&field->arena,
+                     "{\"run\":\"%s\",\"equal\":%s,\"leftovers\":%d,\"before\":\"a\",\"after\":\"%s\","
+                     "\"reverted_at\":\"2026-11-21T10:00:00Z\"",
+                     run_id, equal ? "true" : "false", leftovers, equal ? "a" : "b");
     const char *whole = arena_printf(&field->arena, "%s}", words);
     const struct json *json = json_read(&field->arena, whole, strlen(whole), &json_limits_small, &err);
 

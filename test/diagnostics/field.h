@@ -1,4 +1,5 @@
-/* A field for one test: a repository with a diagnostic image, devices with keys, diagnostics on top, and what its hooks were told. */
+/* A field for one test: a repository with a diagnostic image, devices with keys, diagnostics on top, and what
+ * its hooks were told. */
 #ifndef TEST_DIAGNOSTICS_FIELD_H
 #define TEST_DIAGNOSTICS_FIELD_H
 

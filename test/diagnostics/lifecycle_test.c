@@ -83,8 +83,10 @@ static void a_run_takes_every_listed_step_and_no_other(void **state)
 static void a_campaign_takes_every_listed_step_and_no_other(void **state)
 {
     static const struct expected expected[] = {
-        {"draft", " scheduled active ended "}, {"scheduled", " active paused ended "},
-        {"active", " paused ended "},          {"paused", " scheduled active ended "},
+        {"draft", " scheduled active ended "},
+        {"scheduled", " active paused ended "},
+        {"active", " paused ended "},
+        {"paused", " scheduled active ended "},
         {"ended", ""},
     };
 
