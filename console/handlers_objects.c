@@ -116,7 +116,9 @@ void objects_put(struct request *request)
     }
 }
 
-static void answer_object(struct request *request, const char *sha256, const char *content_type)
+/* `sent` counts what goes out of the payload; NULL: not counted. */
+static void answer_object(struct request *request, const char *sha256, const char *content_type,
+                          _Atomic int64_t *sent)
 {
     struct error err;
     int64_t size;
@@ -132,6 +134,7 @@ static void answer_object(struct request *request, const char *sha256, const cha
                                       .content_type = content_type,
                                       .etag = sha256,
                                       .immutable = true,
+                                      .sent = sent,
                                       .attachment = request->listener == LISTENER_PEOPLE ? sha256 : NULL});
 }
 
@@ -140,7 +143,8 @@ void objects_get(struct request *request)
     struct error err;
 
     if (need_sha256(request, &err))
-        answer_object(request, request->params[0], "application/octet-stream");
+        answer_object(request, request->params[0], "application/octet-stream",
+                      &request->console->object_bytes);
     else
         answer_error(request, &err);
 }
@@ -215,7 +219,7 @@ void targets_get(struct request *request)
     if (found && strcmp(actual, sha256) != 0)
         found = error_set(&err, ERROR_MISSING, "There is no such target");
     if (found)
-        answer_object(request, sha256, "application/json");
+        answer_object(request, sha256, "application/json", NULL);
     else
         answer_error(request, &err);
 }

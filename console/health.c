@@ -80,6 +80,7 @@ void metrics_show(struct request *request)
     put_one(&out, "locum_streams", "gauge", "Open event streams.", figures.streams);
     put_one(&out, "locum_body_bytes_in_total", "counter", "Bytes of request bodies.", figures.bytes_in);
     put_one(&out, "locum_body_bytes_out_total", "counter", "Bytes of answer bodies.", figures.bytes_out);
+    put_one(&out, "locum_object_bytes_total", "counter", "Bytes of objects sent.", console->object_bytes);
     put_one(&out, "locum_data_free_bytes", "gauge", "Free space where the data lie.",
             file_space(console->data_dirfd));
     if (console->scheduler)

@@ -97,6 +97,7 @@ struct file_answer {
     const char *content_type;
     const char *etag;       /* without quotes; NULL: none */
     bool immutable;         /* Cache-Control: public, max-age=31536000, immutable (devices) or private */
+    _Atomic int64_t *sent;  /* the bytes of the file that were sent are added here; NULL: not counted */
     const char *attachment; /* file name for Content-Disposition, plus CSP sandbox; NULL: inline */
 };
 /* GET and HEAD with one Range, If-Range, If-None-Match. Own sender: reads of 256 KiB. */

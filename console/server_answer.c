@@ -284,13 +284,13 @@ static const char *attachment_name(struct arena *arena, const char *name)
     return arena_strdup(arena, text_string(&out));
 }
 
-static void send_file(struct exchange *exchange, int fd, int64_t from, int64_t to)
+static void send_file(struct exchange *exchange, const struct file_answer *file, int64_t from, int64_t to)
 {
     char *bytes = arena_alloc(&exchange->arena, ANSWER_PIECE);
 
     while (from < to) {
         size_t room = to - from < ANSWER_PIECE ? (size_t)(to - from) : ANSWER_PIECE;
-        ssize_t got = pread(fd, bytes, room, from);
+        ssize_t got = pread(file->fd, bytes, room, from);
 
         /* The length is promised already: a file that cannot be read on ends the connection. */
         if (got <= 0 || !send_piece(exchange, bytes, (size_t)got)) {
@@ -299,6 +299,8 @@ static void send_file(struct exchange *exchange, int fd, int64_t from, int64_t t
         }
         from += got;
         exchange->port->server->bytes_out += got;
+        if (file->sent)
+            *file->sent += got;
     }
 }
 
@@ -334,7 +336,7 @@ void answer_file(struct request *request, const struct file_answer *file)
     }
     put_head(exchange, &out, range.partial ? 206 : 200, file->content_type, range.to - range.from);
     if (send_piece(exchange, out.bytes, out.size) && !exchange->head)
-        send_file(exchange, file->fd, range.from, range.to);
+        send_file(exchange, file, range.from, range.to);
 }
 
 /* --- streams

@@ -11,11 +11,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define CHUNK (256u << 10)
 #define PART_LIFETIME_S (7 * 86400)
-#define SPACE_KEPT ((int64_t)64 << 20) /* bytes of the disk that uploads leave to git and the database */
+/* Bytes of the disk that uploads leave to git and the database: a twentieth of it, but at most so much. */
+#define SPACE_KEPT_MOST ((int64_t)64 << 20)
 
 struct object_upload {
     struct repo *repo;
@@ -112,19 +114,19 @@ static int object_folder(struct repo *repo, const char *sha256, struct error *er
 
 bool object_put(struct repo *repo, const void *bytes, size_t size, char sha256[SHA256_HEX], struct error *err)
 {
+    int64_t there = -1;
+    struct error failed = {0};
     sha256_hex(bytes, size, sha256);
     FD(folder) = object_folder(repo, sha256, err);
     if (folder < 0)
         return error_add(err, "keeping an object");
-    struct error failed = {0};
-    if (file_create(folder, sha256, bytes, size, 0444, &failed))
-        return true;
-    if (failed.kind != ERROR_CONFLICT) {
-        *err = failed;
-        return error_add(err, "keeping an object");
-    }
-    /* It was there; its name may still be on the way to the disk, by another thread. */
-    return folder_sync(folder, err);
+    if (object_length(repo, sha256, &there, &failed) && there == (int64_t)size)
+        return folder_sync(folder, err); /* its name may still be on the way to the disk, by another thread */
+    failed = (struct error){0};
+    if (file_create(folder, sha256, bytes, size, 0444, &failed) || failed.kind == ERROR_CONFLICT)
+        return failed.kind != ERROR_CONFLICT || folder_sync(folder, err);
+    *err = failed;
+    return error_add(err, "keeping an object");
 }
 
 /* Hashes what a part holds already. */
@@ -165,6 +167,15 @@ static bool part_open(struct object_upload *upload, struct error *err)
     return true;
 }
 
+static int64_t space_kept(int dirfd)
+{
+    struct statvfs disk;
+    if (fstatvfs(dirfd, &disk) != 0)
+        return SPACE_KEPT_MOST;
+    int64_t twentieth = (int64_t)(disk.f_blocks / 20) * (int64_t)disk.f_frsize;
+    return twentieth < SPACE_KEPT_MOST ? twentieth : SPACE_KEPT_MOST;
+}
+
 static bool upload_begin(struct object_upload *upload, int64_t offset, struct error *err)
 {
     bool complete;
@@ -181,8 +192,9 @@ static bool upload_begin(struct object_upload *upload, int64_t offset, struct er
     if (offset != upload->held)
         return error_set(err, ERROR_CONFLICT, "%lld bytes of %s are held, go on there and not at %lld",
                          (long long)upload->held, upload->sha256, (long long)offset);
-    if (upload->total - upload->held > file_space(upload->repo->uploads_fd) - SPACE_KEPT)
-        return error_set(err, ERROR_LIMIT, "the disk has no room for %lld more bytes",
+    int space = upload->repo->uploads_fd;
+    if (upload->total - upload->held > file_space(space) - space_kept(space))
+        return error_set(err, ERROR_LIMIT, "the server's disk has no space for %lld more bytes",
                          (long long)(upload->total - upload->held));
     return part_rehash(upload, err);
 }

@@ -195,6 +195,11 @@ export class Device {
     return processes().filter(({ words }) => words[0]?.endsWith('locum-agent') && words.includes(this.state) && (!word || words.includes(word)))
       .map(({ pid }) => pid);
   }
+  /** The keeper itself: an image's init was forked from it and has the same words until it executes the image. */
+  keeper() {
+    const pids = this.pids('keep');
+    return pids.find((pid) => !pids.includes(Number(/\) \S+ (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))[1])));
+  }
   async status() {
     const result = await run(this.program, ['status', '--state', this.state, '--json']);
     if (result.code !== 0) throw new Error(result.stderr);
