@@ -325,7 +325,7 @@ bool capture_begin(struct diagnostics *diagnostics, int64_t device_id, const cha
                      begin(&act, device_id, run_id, &list, &id, err),
                  err))
         return false;
-    return capture_empty_files(diagnostics, device_id, run_id, id, err) &&
+    return capture_judge_whole(diagnostics, device_id, run_id, id, err) &&
            answer_write(diagnostics, id, answer, err);
 }
 

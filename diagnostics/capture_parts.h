@@ -20,8 +20,9 @@ bool capture_owner_check(struct db_conn *conn, int64_t device_id, const char *ru
 const char *capture_folder(int64_t id, char folder[FOLDER_SIZE]);
 /* Bytes of a file that are on the disk; 0 when there is none yet. */
 int64_t capture_held(struct diagnostics *diagnostics, int64_t id, int64_t n);
-/* Files of length 0 need no piece: they are made complete at once. */
-bool capture_empty_files(struct diagnostics *diagnostics, int64_t device_id, const char *run_id, int64_t id,
+/* Has files judged whose bytes are all there: empty ones, which need no piece, and those that a crash left
+ * between last byte and verdict. */
+bool capture_judge_whole(struct diagnostics *diagnostics, int64_t device_id, const char *run_id, int64_t id,
                          struct error *err);
 
 #endif

@@ -203,31 +203,45 @@ void capture_piece_abort(struct capture_piece *piece)
     piece_free(piece);
 }
 
-bool capture_empty_files(struct diagnostics *diagnostics, int64_t device_id, const char *run_id, int64_t id,
+struct whole {
+    int64_t n, length;
+};
+
+/* Files whose bytes are all there and that nobody has judged yet. */
+static bool whole_find(struct diagnostics *diagnostics, int64_t id, struct whole *whole, size_t *count,
+                       struct error *err)
+{
+    DB_DONE(conn) = db_read(diagnostics->db, err);
+
+    if (!conn)
+        return false;
+    struct db_query *query = db_query(
+        conn, "SELECT n, length FROM capture_file WHERE capture_id = :id AND complete = 0 ORDER BY n");
+    db_bind_integer(query, ":id", id);
+    *count = 0;
+    while (db_step(query) && *count < FILES_MOST) {
+        whole[*count] = (struct whole){db_integer(query, 0), db_integer(query, 1)};
+        *count += capture_held(diagnostics, id, whole[*count].n) == whole[*count].length;
+    }
+    return db_end(query, err);
+}
+
+bool capture_judge_whole(struct diagnostics *diagnostics, int64_t device_id, const char *run_id, int64_t id,
                          struct error *err)
 {
-    int64_t empty[FILES_MOST], held;
-    size_t count = 0;
+    struct whole whole[FILES_MOST];
+    int64_t held;
+    size_t count;
     bool complete;
-    {
-        DB_DONE(conn) = db_read(diagnostics->db, err);
-        if (!conn)
-            return false;
-        struct db_query *query = db_query(
-            conn,
-            "SELECT n FROM capture_file WHERE capture_id = :id AND length = 0 AND complete = 0 ORDER BY n");
-        db_bind_integer(query, ":id", id);
-        while (db_step(query) && count < FILES_MOST)
-            empty[count++] = db_integer(query, 0);
-        if (!db_end(query, err))
-            return false;
-    }
+
+    if (!whole_find(diagnostics, id, whole, &count, err))
+        return false;
     for (size_t i = 0; i < count; i++) {
         struct capture_piece *piece =
-            capture_piece_open(diagnostics, device_id, run_id, empty[i], 0, &held, err);
+            capture_piece_open(diagnostics, device_id, run_id, whole[i].n, whole[i].length, &held, err);
         if (!piece || !capture_piece_end(piece, &held, &complete, err))
             return false;
-        if (!complete)
+        if (!complete && !whole[i].length)
             return error_set(err, ERROR_INPUT, "the hash of an empty file is wrong");
     }
     return true;

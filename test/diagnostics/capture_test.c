@@ -122,6 +122,22 @@ static void a_wrong_hash_begins_the_file_again_and_too_many_bytes_are_refused(vo
     assert_non_null(strstr(settled(field), "none 0 of 1 files arrived"));
 }
 
+static void a_whole_file_that_a_crash_left_without_verdict_is_judged_with_the_next_list(void **state)
+{
+    struct field *field = *state;
+    char run_id[RUN_ID_TEXT];
+    struct error err = {0};
+    TEXT(out);
+
+    begin(field, run_id);
+    assert_ok(list(field, 0, run_id, "hello", 5, &out, &err), err);
+    assert_ok(file_write(field->diagnostics->captures_dirfd, "1/0", "hello", 5, 0600, &err), err);
+    assert_ok(list(field, 0, run_id, "hello", 5, &out, &err), err);
+    assert_string_equal(text_string(&out), "{\"files\":[{\"n\":0,\"held\":5,\"complete\":true}]}");
+    done(field, run_id, "");
+    assert_string_equal(settled(field), "complete");
+}
+
 static void two_pieces_of_one_file_at_once_are_refused(void **state)
 {
     struct field *field = *state;
@@ -245,6 +261,7 @@ int main(void)
 #define FIELD_TEST(name) cmocka_unit_test_setup_teardown(name, field_setup, field_teardown)
         FIELD_TEST(a_file_goes_on_where_it_stopped),
         FIELD_TEST(a_wrong_hash_begins_the_file_again_and_too_many_bytes_are_refused),
+        FIELD_TEST(a_whole_file_that_a_crash_left_without_verdict_is_judged_with_the_next_list),
         FIELD_TEST(two_pieces_of_one_file_at_once_are_refused),
         FIELD_TEST(the_quota_and_the_images_output_are_limits),
         FIELD_TEST(another_list_or_another_device_is_refused),
