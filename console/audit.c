@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/json.h"
+#include "repo/repo.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,27 +43,118 @@ static bool row_hash(const char *before, const struct audit_row *row, char hash[
     return true;
 }
 
-bool audit_add(struct db_conn *conn, const char *operator_name, const char *action, const char *object,
-               const char *detail, struct error *err)
+static bool row_add(struct db_conn *conn, const struct audit_row *row, struct error *err)
 {
-    struct audit_row row = {.at = clock_now(),
-                            .operator_name = operator_name,
-                            .action = action,
-                            .object = object,
-                            .detail = detail};
     char before[SHA256_HEX], hash[SHA256_HEX];
 
-    if (!last_hash(conn, before, err) || !row_hash(before, &row, hash, err))
+    if (!last_hash(conn, before, err) || !row_hash(before, row, hash, err))
         return error_add(err, "The audit cannot be written");
     struct db_query *query = db_query(conn, "INSERT INTO audit (at, operator, action, object, detail, hash) "
                                             "VALUES (:at, :operator, :action, :object, :detail, :hash)");
-    db_bind_integer(query, ":at", row.at);
-    db_bind_text(query, ":operator", operator_name);
-    db_bind_text(query, ":action", action);
-    db_bind_text(query, ":object", object);
-    db_bind_text(query, ":detail", detail);
+    db_bind_integer(query, ":at", row->at);
+    db_bind_text(query, ":operator", row->operator_name);
+    db_bind_text(query, ":action", row->action);
+    db_bind_text(query, ":object", row->object);
+    db_bind_text(query, ":detail", row->detail);
     db_bind_text(query, ":hash", hash);
     return db_run(query, NULL, err) ? true : error_add(err, "The audit cannot be written");
+}
+
+bool audit_add(struct db_conn *conn, const char *operator_name, const char *action, const char *object,
+               const char *detail, struct error *err)
+{
+    const struct audit_row row = {.at = clock_now(),
+                                  .operator_name = operator_name,
+                                  .action = action,
+                                  .object = object,
+                                  .detail = detail};
+
+    return row_add(conn, &row, err);
+}
+
+/* --- what git's history says
+ * ---------------------------------------------------------------------------------------- */
+
+/* What came after the newest deed that the audit has, oldest first. A row is found by its object and by its
+ * commit: one version may be released again and again. */
+static struct db_query *deeds_query(struct db_conn *conn, const char *product, const char *asset)
+{
+    struct db_query *query = db_query(
+        conn, "SELECT h.at, h.author, h.what, h.product || '/' || h.asset || '@' || h.version,"
+              " 'commit ' || substr(h.commit_id, 1, 12), v.title,"
+              " (SELECT b.version FROM history b WHERE b.product = h.product AND b.asset = h.asset"
+              " AND b.what = 'release' AND b.number < h.number ORDER BY b.number DESC LIMIT 1)"
+              " FROM history h LEFT JOIN versions v ON v.number = h.number"
+              " WHERE h.product = :product AND h.asset = :asset AND h.version IS NOT NULL AND h.number >"
+              " COALESCE((SELECT n.number FROM history n WHERE n.product = :product AND n.asset = :asset"
+              " AND EXISTS (SELECT 1 FROM audit a"
+              " WHERE a.object = n.product || '/' || n.asset || '@' || n.version"
+              " AND substr(a.detail, 1, 19) = 'commit ' || substr(n.commit_id, 1, 12))"
+              " ORDER BY n.number DESC LIMIT 1), 0) ORDER BY h.number");
+
+    db_bind_text(query, ":product", product);
+    db_bind_text(query, ":asset", asset);
+    return query;
+}
+
+static struct audit_row deed_row(struct db_query *query, struct arena *arena)
+{
+    struct audit_row row = {.at = db_integer(query, 0),
+                            .operator_name = db_text_copy(query, 1, arena),
+                            .action = db_text_copy(query, 2, arena),
+                            .object = db_text_copy(query, 3, arena),
+                            .detail = db_text_copy(query, 4, arena)};
+    const char *title = db_text(query, 5), *released = db_text(query, 6);
+
+    if (title)
+        row.detail = arena_printf(arena, "%s: %s", row.detail, title);
+    else if (released && string_is(row.action, "release"))
+        row.detail = arena_printf(arena, "%s, before: %s", row.detail, released);
+    return row;
+}
+
+bool audit_history(struct db_conn *conn, const char *product, const char *asset, size_t *added,
+                   struct error *err)
+{
+    ARENA(arena);
+    struct db_query *query = deeds_query(conn, product, asset);
+    struct audit_row *rows = NULL;
+    size_t count = 0, room = 0;
+
+    while (db_step(query)) {
+        if (count == room) {
+            struct audit_row *grown = arena_array(&arena, room = room ? 2 * room : 8, sizeof(*grown));
+
+            if (count)
+                memcpy(grown, rows, count * sizeof(*grown));
+            rows = grown;
+        }
+        rows[count++] = deed_row(query, &arena);
+    }
+    if (!db_end(query, err))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!row_add(conn, &rows[i], err))
+            return false;
+    }
+    *added += count;
+    return true;
+}
+
+bool audit_history_all(struct db_conn *conn, size_t *added, struct error *err)
+{
+    ARENA(arena);
+    struct asset_row *assets;
+    size_t count;
+
+    *added = 0;
+    if (!repo_assets(conn, &arena, NULL, &assets, &count, err))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!audit_history(conn, assets[i].product, assets[i].name, added, err))
+            return false;
+    }
+    return true;
 }
 
 static struct audit_row row_of(struct db_query *query, struct arena *arena)

@@ -29,10 +29,10 @@ struct console {
     pthread_mutex_t releasing; /* one release at a time: announced, committed, settled */
     int data_dirfd;            /* --data */
     const char *data_path;
-    const char *people_url;  /* as printed at start, for URLs in answers */
-    const char *device_url;  /* what claim codes and agents get: https://host:8443 */
-    const char *ca_pem;      /* the devices' authority, PEM */
-    char ca_fingerprint[65]; /* SHA-256 of its DER, hex */
+    const char *people_url;       /* as printed at start, for URLs in answers */
+    const char *device_url;       /* what claim codes and agents get: https://host:8443 */
+    const char *ca_pem;           /* the devices' authority, PEM */
+    char ca_fingerprint[65];      /* SHA-256 of its DER, hex */
     _Atomic int64_t object_bytes; /* bytes of objects sent to devices and people since the start */
     int64_t started_at;
     bool plain_http; /* people's listener has no TLS: cookie without Secure */

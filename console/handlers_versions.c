@@ -270,18 +270,16 @@ static bool read_publication(struct request *request, struct publication *public
            read_files(request, files, manifest, err);
 }
 
-/* The commit in git is the truth; this row of the audit follows it. */
+/* The commit in git is the truth; the audit follows it. */
 static bool note_publication(struct request *request, const struct publication *publication,
                              struct error *err)
 {
-    const struct manifest *manifest = &publication->manifest;
-    const char *object =
-        arena_printf(request->arena, "%s/%s@%s", manifest->product, manifest->asset, manifest->version);
+    size_t added = 0;
     struct db_conn *conn = db_write(request->console->db, err);
 
     if (!conn)
         return false;
-    if (!audit_add(conn, request->operator_name, "publish", object, publication->title, err)) {
+    if (!audit_history(conn, publication->manifest.product, publication->manifest.asset, &added, err)) {
         db_done(conn);
         return false;
     }

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "console/admin.h"
+#include "console/audit.h"
 #include "console/campaigns.h"
 #include "console/console.h"
 #include "console/data.h"
@@ -109,6 +110,23 @@ static void name_addresses(struct serving *serving)
                                                            listen_port(options->device_listen));
 }
 
+/* Git's history is the truth; what a console that died did not write after it is written now. */
+static bool history_recover(struct console *console, struct error *err)
+{
+    size_t audited;
+    struct db_conn *conn = db_write(console->db, err);
+
+    if (!conn)
+        return false;
+    if (!release_recover(conn, err) || !audit_history_all(conn, &audited, err)) {
+        db_done(conn);
+        return false;
+    }
+    if (audited)
+        log_event(LOG_WARNING, "audit_recovered", "rows=%zu", audited);
+    return db_commit(conn, err);
+}
+
 static bool console_open(struct serving *serving, struct error *err)
 {
     struct console *console = &serving->console;
@@ -121,11 +139,13 @@ static bool console_open(struct serving *serving, struct error *err)
     console->data_dirfd = data->dirfd;
     console->data_path = data->path;
     console->started_at = clock_now();
+    pthread_mutex_init(&console->releasing, NULL);
     name_addresses(serving);
     console->events = events_new();
     console->people = people_new();
     console->pages = pages_open(serving->options.www, err);
-    if (!console->pages || !authority_prepare(serving, err) || !(console->fleet = fleet_open(console, err)) ||
+    if (!console->pages || !history_recover(console, err) || !authority_prepare(serving, err) ||
+        !(console->fleet = fleet_open(console, err)) ||
         !(console->diagnostics = campaigns_open(console, err)))
         return false;
     repo_set_wanted(console->repo, release_wanted, console);
@@ -161,6 +181,8 @@ static void console_stop(struct serving *serving)
 
     if (console->events)
         events_stop(console->events);
+    if (console->repo)
+        repo_stop_checks(console->repo);
     server_stop(console->server, DRAIN_MS);
     admin_stop(serving->admin);
     scheduler_stop(console->scheduler);
@@ -171,6 +193,7 @@ static void console_stop(struct serving *serving)
     pages_close(console->pages);
     people_free(console->people);
     events_free(console->events);
+    pthread_mutex_destroy(&console->releasing);
     if (serving->data.db)
         db_checkpoint(serving->data.db);
     data_close(&serving->data);

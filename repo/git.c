@@ -455,6 +455,7 @@ bool gitrepo_changed(struct gitrepo *git, struct arena *arena, const char *a, co
 
 struct check {
     git_odb *odb;
+    const atomic_bool *stop;
     int64_t objects, bad;
     gitrepo_report *report;
     void *context;
@@ -473,6 +474,8 @@ static int check_object(const git_oid *id, void *context)
 {
     struct check *check = context;
     git_odb_object *object = NULL;
+    if (*check->stop)
+        return GIT_EUSER;
     check->objects++;
     if (git_odb_read(&object, check->odb, id) != 0)
         check_bad(check, "git object that does not read or has another hash:", git_oid_tostr_s(id));
@@ -511,24 +514,28 @@ static bool check_reach(struct gitrepo *git, struct check *check, struct error *
     code = code ? code : git_revwalk_push_glob(walk, "refs/*");
     if (code != 0)
         return failed(err, code, "walking the history");
-    while ((code = git_revwalk_next(&id, walk)) == 0)
+    while (!*check->stop && (code = git_revwalk_next(&id, walk)) == 0)
         if (check_commit(git->repository, &id, check) != 0)
             check_bad(check, "git commit that does not read:", git_oid_tostr_s(&id));
+    if (*check->stop)
+        return error_set(err, ERROR_SYSTEM, "it was stopped before its end");
     if (code != GIT_ITEROVER)
         check_bad(check,
                   "git history that cannot be walked:", git_error_last() ? git_error_last()->message : "");
     return true;
 }
 
-bool gitrepo_check(struct gitrepo *git, int64_t *objects, int64_t *bad, gitrepo_report *report, void *context,
-                   struct error *err)
+bool gitrepo_check(struct gitrepo *git, const atomic_bool *stop, int64_t *objects, int64_t *bad,
+                   gitrepo_report *report, void *context, struct error *err)
 {
     HANDLE(odb, odb);
     int code = git_repository_odb(&odb, git->repository);
     if (code != 0)
         return failed(err, code, "opening the objects");
-    struct check check = {.odb = odb, .report = report, .context = context};
+    struct check check = {.odb = odb, .stop = stop, .report = report, .context = context};
     code = git_odb_foreach(odb, check_object, &check);
+    if (*stop)
+        return error_set(err, ERROR_SYSTEM, "it was stopped before its end");
     if (code != 0)
         return failed(err, code, "reading the objects");
     bool good = check_reach(git, &check, err);

@@ -8,9 +8,9 @@
 
 /* What a commit says that it is: "<product>/<asset> <version>" or "<product>: <reason>". */
 struct deed {
-    enum { DEED_OTHER, DEED_PUBLISH, DEED_RELEASE } what;
-    char product[NAME_SIZE], asset[NAME_SIZE], version[VERSION_SIZE];
-    const char *title, *notes; /* of a publication; NULL: none */
+    enum { DEED_OTHER, DEED_PUBLISH, DEED_RELEASE, DEED_LIST } what;
+    char product[NAME_SIZE], asset[NAME_SIZE], version[VERSION_SIZE]; /* "": none */
+    const char *title, *notes;                                        /* of a publication; NULL: none */
 };
 
 bool index_head(struct repo *repo, char commit[GIT_ID], struct error *err)
@@ -38,20 +38,44 @@ static void body_read(struct arena *arena, const char *body, struct deed *deed)
     deed->notes = *body ? arena_strdup(arena, body) : NULL;
 }
 
-/* "release <asset> …" or "release <product>/<asset> …" is about that asset, any other reason about all of the
- * product. */
+/* Which asset a word of ours is about: "<asset>" or "<product>/<asset>"; "" in the deed when it is none. */
+static void asset_read(const char *word, size_t size, bool alone, struct deed *deed)
+{
+    char name[2 * NAME_SIZE];
+    size_t product = strlen(deed->product);
+    if (size >= sizeof name)
+        return;
+    memcpy(name, word, size);
+    name[size] = 0;
+    bool full = strncmp(name, deed->product, product) == 0 && name[product] == '/';
+    const char *asset = full ? name + product + 1 : name;
+    if ((full || alone) && name_is_valid(asset))
+        memcpy(deed->asset, asset, strlen(asset) + 1);
+}
+
+/* "release <asset> <version>" (or "<product>/<asset>") is a release; "<product>/<asset>: …" is about that
+ * asset, any other reason about all of the product. */
 static void reason_read(const char *reason, struct deed *deed)
 {
-    char first[2 * NAME_SIZE];
-    const char *name = first;
-    if (!string_starts(reason, "release "))
+    struct error ignored = {0};
+    if (!string_starts(reason, "release ")) {
+        size_t size = strcspn(reason, ": \n");
+        if (reason[size] == ':')
+            asset_read(reason, size, false, deed);
         return;
-    snprintf(first, sizeof first, "%.*s", (int)strcspn(reason + 8, " \n"), reason + 8);
-    size_t product = strlen(deed->product);
-    if (strncmp(first, deed->product, product) == 0 && first[product] == '/')
-        name = first + product + 1;
-    if (name_is_valid(name))
-        memcpy(deed->asset, name, strlen(name) + 1);
+    }
+    const char *asset = reason + strlen("release "), *version = asset + strcspn(asset, " \n");
+    asset_read(asset, (size_t)(version - asset), true, deed);
+    version += *version == ' ';
+    size_t size = strcspn(version, " \n");
+    if (!*deed->asset || size >= sizeof deed->version)
+        return;
+    memcpy(deed->version, version, size);
+    deed->version[size] = 0;
+    if (version_check(deed->version, &ignored))
+        deed->what = DEED_RELEASE;
+    else
+        deed->version[0] = 0;
 }
 
 static void deed_read(struct arena *arena, const char *message, struct deed *deed)
@@ -68,7 +92,7 @@ static void deed_read(struct arena *arena, const char *message, struct deed *dee
         space[-1] = 0;
         if (!name_is_valid(line))
             return;
-        deed->what = DEED_RELEASE;
+        deed->what = DEED_LIST;
         snprintf(deed->product, sizeof deed->product, "%s", line);
         reason_read(message + (space + 1 - line), deed);
     } else if (asset_name_split(line, deed->product, deed->asset, NULL, &ignored) &&
@@ -138,6 +162,8 @@ static bool version_insert(struct db_conn *conn, struct arena *arena, const stru
 static bool history_insert(struct db_conn *conn, const struct gitrepo_commit *commit, int64_t number,
                            const struct deed *deed, struct error *err)
 {
+    static const char *const words[] = {
+        [DEED_PUBLISH] = "publish", [DEED_RELEASE] = "release", [DEED_LIST] = "list"};
     bool publish = deed->what == DEED_PUBLISH;
     struct db_query *query = db_query(
         conn, "INSERT INTO history (number, commit_id, product, asset, what, version, author, message, at) "
@@ -146,8 +172,8 @@ static bool history_insert(struct db_conn *conn, const struct gitrepo_commit *co
     db_bind_text(query, ":commit", commit->id);
     db_bind_text(query, ":product", deed->product);
     db_bind_text(query, ":asset", deed->asset);
-    db_bind_text(query, ":what", publish ? "publish" : "release");
-    db_bind_text(query, ":version", publish ? deed->version : NULL);
+    db_bind_text(query, ":what", words[deed->what]);
+    db_bind_text(query, ":version", *deed->version ? deed->version : NULL);
     db_bind_text(query, ":author", commit->author);
     db_bind_text(query, ":message", publish ? commit->message : commit->message + strlen(deed->product) + 2);
     db_bind_integer(query, ":at", commit->at);
@@ -183,7 +209,7 @@ static bool commit_index(struct repo *repo, struct db_conn *conn, const struct g
     deed_read(&arena, commit->message, &deed);
     if (deed.what == DEED_OTHER)
         return true;
-    if (deed.what == DEED_RELEASE)
+    if (deed.what != DEED_PUBLISH)
         return history_insert(conn, commit, number, &deed, err);
     if (!manifest_of(repo, &arena, commit, &deed, &manifest, sha256, &wrong)) {
         log_event(LOG_WARNING, "commit_left_out", "commit=%s", commit->id);

@@ -8,6 +8,7 @@
 #include "repo/repo.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define NOTES_LIMIT 16384
 #define TITLE_LIMIT 200
@@ -22,6 +23,7 @@ struct repo {
     int data_fd, objects_fd, uploads_fd, metadata_fd, keys_fd;
     char *git_path;
     struct gitrepo *git;     /* under `writing` */
+    atomic_bool checks_stop; /* verify.c: looked at between objects */
     pthread_mutex_t writing; /* one writer at a time: git, the signed files, the index */
     repo_wanted *wanted;     /* under `writing` */
     void *wanted_context;
@@ -30,22 +32,25 @@ struct repo {
     struct private_key snapshot_key, timestamp_key, director_key;
 };
 
-/* Runs a job on a thread of its own with a stack that libgit2 can live in; with `alone`, as the one writer. */
+/* Runs a job on a thread of its own with a stack that libgit2 can live in; with `alone`, as the one writer.
+ */
 typedef bool repo_job(struct repo *repo, void *context, struct error *err);
 bool repo_do(struct repo *repo, bool alone, repo_job *job, void *context, struct error *err);
 
-/* --- objects.c ----------------------------------------------------------------------------------------------------- */
+/* --- objects.c
+ * ----------------------------------------------------------------------------------------------------- */
 /* "ab/cd/<sha256>" */
 #define OBJECT_PATH 80
 void object_path(const char *sha256, char path[OBJECT_PATH]);
 /* The length of an object; MISSING. */
 bool object_length(struct repo *repo, const char *sha256, int64_t *length, struct error *err);
-bool object_read(struct repo *repo, struct arena *arena, const char *sha256, size_t limit, char **bytes, size_t *size,
-                 struct error *err);
+bool object_read(struct repo *repo, struct arena *arena, const char *sha256, size_t limit, char **bytes,
+                 size_t *size, struct error *err);
 /* Drops parts of uploads that nobody has gone on with for a week. */
 void uploads_clean(struct repo *repo);
 
-/* --- layout.c: a version's folder in git ----------------------------------------------------------------------------- */
+/* --- layout.c: a version's folder in git
+ * ----------------------------------------------------------------------------- */
 /* Is a file kept in git as it is, or as a Git-LFS pointer? */
 bool layout_is_plain(const char *path, const void *bytes, size_t size);
 void layout_pointer(struct text *out, const char *sha256, int64_t length);
@@ -55,25 +60,29 @@ bool layout_pointer_read(const void *bytes, size_t size, char sha256[SHA256_HEX]
 void layout_plain_line(struct text *out, const char *path);
 #define LAYOUT_FIRST_LINE "files/** filter=lfs diff=lfs merge=lfs -text\n"
 
-/* --- keys.c -------------------------------------------------------------------------------------------------------- */
+/* --- keys.c
+ * -------------------------------------------------------------------------------------------------------- */
 /* Loads a key, making and keeping it when it is not there and `make`. MISSING otherwise. */
 bool key_load(struct repo *repo, const char *name, bool make, struct private_key *key, struct error *err);
 bool key_is_here(struct repo *repo, const char *name);
 
-/* --- sign.c: signed documents as bytes in the arena ------------------------------------------------------------------ */
+/* --- sign.c: signed documents as bytes in the arena
+ * ------------------------------------------------------------------ */
 struct signed_file {
     char name[DELEGATION_NAME_SIZE + 8]; /* "targets.json", "assets-<product>.json", … */
     char *bytes;
     size_t size;
 };
-bool sign_root(struct repo *repo, struct arena *arena, int64_t now, struct signed_file *file, struct error *err);
-/* `before`: the signed part of the targets now (NULL: none); `product` (NULL: none) is delegated to with its keys. */
-bool sign_targets(struct repo *repo, struct arena *arena, const struct json *before, const char *product, int64_t now,
-                  struct signed_file *file, struct error *err);
+bool sign_root(struct repo *repo, struct arena *arena, int64_t now, struct signed_file *file,
+               struct error *err);
+/* `before`: the signed part of the targets now (NULL: none); `product` (NULL: none) is delegated to with its
+ * keys. */
+bool sign_targets(struct repo *repo, struct arena *arena, const struct json *before, const char *product,
+                  int64_t now, struct signed_file *file, struct error *err);
 /* One target of a delegated file: an entry that stands already, or made from a manifest. */
 struct target {
     const char *path;
-    const struct json *entry;        /* NULL: from the manifest */
+    const struct json *entry; /* NULL: from the manifest */
     const struct manifest *manifest;
     char sha256[SHA256_HEX];
     size_t length;
@@ -82,28 +91,32 @@ bool sign_delegated(struct repo *repo, struct arena *arena, const char *role, in
                     const struct target *targets, size_t count, int64_t now, struct signed_file *file,
                     struct error *err);
 
-/* --- listing.c: what a delegated file lists -------------------------------------------------------------------------- */
+/* --- listing.c: what a delegated file lists
+ * -------------------------------------------------------------------------- */
 /* The signed part of metadata/<name> at a commit; MISSING. Not verified: git is ours. */
 bool signed_part_read(struct repo *repo, struct arena *arena, const char *commit, const char *name,
                       const struct json **part, struct error *err);
-/* Builds and signs the delegated file of a product anew, with `added` (NULL: none) as its newest version. `*changed` is false, and nothing
- * signed, when the list stays as it is and `force` is not set. */
+/* Builds and signs the delegated file of a product anew, with `added` (NULL: none) as its newest version.
+ * `*changed` is false, and nothing signed, when the list stays as it is and `force` is not set. */
 struct listing_added {
     const struct manifest *manifest;
     char sha256[SHA256_HEX];
     size_t length;
 };
-bool listing_sign(struct repo *repo, struct arena *arena, const char *commit, const char *product, bool diagnostic,
-                  const struct listing_added *added, bool force, int64_t now, struct signed_file *file,
-                  bool *changed, struct error *err);
+bool listing_sign(struct repo *repo, struct arena *arena, const char *commit, const char *product,
+                  bool diagnostic, const struct listing_added *added, bool force, int64_t now,
+                  struct signed_file *file, bool *changed, struct error *err);
 
-/* --- fresh.c: copies of signed files, snapshot and timestamp in metadata/ --------------------------------------------- */
-/* Makes metadata/ say what `commit` says; signs snapshot and timestamp when they do not match or are due at `now`. */
+/* --- fresh.c: copies of signed files, snapshot and timestamp in metadata/
+ * --------------------------------------------- */
+/* Makes metadata/ say what `commit` says; signs snapshot and timestamp when they do not match or are due at
+ * `now`. */
 bool fresh_publish(struct repo *repo, const char *commit, int64_t now, struct error *err);
 /* A product one of whose delegated files expires before that time (Unix seconds); NULL: none. */
 const char *fresh_expiring(struct repo *repo, struct arena *arena, int64_t before);
 
-/* --- index.c: the tables of 002-repo.sql ------------------------------------------------------------------------------ */
+/* --- index.c: the tables of 002-repo.sql
+ * ------------------------------------------------------------------------------ */
 /* The commit that the index stands at; "" when it is empty. */
 bool index_head(struct repo *repo, char commit[GIT_ID], struct error *err);
 /* Brings tags and index to `commit`. `anew`: empties the tables first. */

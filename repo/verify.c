@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BLOB_LIMIT (16u << 20)
+#define PIECE (256 << 10)
 
 struct verification {
     struct repo *repo;
@@ -20,6 +22,7 @@ struct verification {
     struct seen *seen;
     size_t seen_count, seen_room;
     int64_t objects, bytes, versions;
+    char *piece; /* of an object while it is hashed, PIECE bytes */
 };
 
 /* An object that was hashed already. */
@@ -79,6 +82,28 @@ static bool seen_add(struct verification *verification, const char *sha256)
     return true;
 }
 
+static bool stopped(const struct verification *verification)
+{
+    return verification->repo->checks_stop;
+}
+
+/* A large object takes long: the flag is looked at between its pieces as well. */
+static bool object_hash(struct verification *verification, int fd, char hex[SHA256_HEX], int64_t *size,
+                        struct error *err)
+{
+    uint8_t digest[SHA256_SIZE];
+    struct sha256 hash;
+    ssize_t got = 0;
+    sha256_init(&hash);
+    while (!stopped(verification) && (got = pread(fd, verification->piece, PIECE, *size)) > 0) {
+        sha256_add(&hash, verification->piece, (size_t)got);
+        *size += got;
+    }
+    sha256_end(&hash, digest);
+    hex_encode(hex, digest, sizeof digest);
+    return got >= 0 || error_errno(err, "reading an object");
+}
+
 static void object_verify(struct verification *verification, const char *what, const char *sha256,
                           int64_t length)
 {
@@ -88,10 +113,12 @@ static void object_verify(struct verification *verification, const char *what, c
     if (!seen_add(verification, sha256))
         return;
     FD(fd) = object_open(verification->repo, sha256, NULL, &err);
-    if (fd < 0 || !sha256_file(fd, real, &size, &err)) {
+    if (fd < 0 || !object_hash(verification, fd, real, &size, &err)) {
         say(verification, false, "%s: %s", what, err.text);
         return;
     }
+    if (stopped(verification))
+        return;
     if (!string_is(real, sha256) || size != length)
         say(verification, false, "%s: the object %s has the hash %s and %lld bytes instead of %lld", what,
             sha256, real, (long long)size, (long long)length);
@@ -144,7 +171,7 @@ static void files_verify(struct verification *verification, const char *what, co
     if (in_git != manifest->file_count)
         say(verification, false, "%s: git has %zu files, the manifest %zu", what, in_git,
             manifest->file_count);
-    for (size_t i = 0; i < manifest->file_count; i++) {
+    for (size_t i = 0; i < manifest->file_count && !stopped(verification); i++) {
         char path[1040];
         snprintf(path, sizeof path, "files/%s", manifest->files[i].path);
         /* Git sorts folders a little differently: mostly the next entry, sometimes a search. */
@@ -228,8 +255,10 @@ static bool versions_verify(struct verification *verification, struct error *err
     int64_t bad = verification->bad;
     if (!versions_read(verification, &arena, &versions, &count, err))
         return false;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count && !stopped(verification); i++)
         version_verify(verification, &versions[i]);
+    if (stopped(verification))
+        return error_set(err, ERROR_SYSTEM, "it was stopped before its end");
     if (verification->bad == bad)
         say(verification, true, "versions: %lld with their tags, manifests and files",
             (long long)verification->versions);
@@ -311,7 +340,8 @@ static bool git_verify(struct verification *verification, struct error *err)
 {
     int64_t objects, bad;
     char indexed[GIT_ID];
-    if (!gitrepo_check(verification->git, &objects, &bad, git_line, verification, err))
+    if (!gitrepo_check(verification->git, &verification->repo->checks_stop, &objects, &bad, git_line,
+                       verification, err))
         return false;
     say(verification, bad == 0, "git: %lld objects read, %lld bad", (long long)objects, (long long)bad);
     if (!index_head(verification->repo, indexed, err))
@@ -331,13 +361,22 @@ static bool verify_job(struct repo *repo, void *context, struct error *err)
 
 bool repo_verify(struct repo *repo, repo_report *report, void *context, struct error *err)
 {
-    struct verification verification = {.repo = repo, .report = report, .context = context};
+    struct verification verification = {
+        .repo = repo, .report = report, .context = context, .piece = malloc(PIECE)};
+    if (!verification.piece)
+        abort();
     verification.git = gitrepo_open(repo->git_path, err);
     bool good = verification.git && repo_do(repo, false, verify_job, &verification, err);
     gitrepo_close(verification.git);
     free(verification.seen);
+    free(verification.piece);
     if (!good)
         return error_add(err, "checking the repository");
     return verification.bad == 0 || error_set(err, ERROR_UNTRUSTED, "%lld checks of the repository failed",
                                               (long long)verification.bad);
+}
+
+void repo_stop_checks(struct repo *repo)
+{
+    repo->checks_stop = true;
 }
