@@ -50,7 +50,7 @@ static bool read_collect(struct arena *arena, const struct json *request, struct
         if (scope->type != JSON_STRING || !in_list(plan->limits.collect, scope->string))
             return error_set(err, ERROR_DENIED, "the image's signed limits do not allow it to collect %s",
                              scope->type == JSON_STRING ? scope->string : "that");
-        plan->collect[n++] = scope->string;
+        plan->collect[n++] = arena_strdup(arena, scope->string);
     }
     return true;
 }
