@@ -1,4 +1,5 @@
-/* Difference of two texts line by line: E. W. Myers, "An O(ND) Difference Algorithm and Its Variations" (1986). */
+/* Difference of two texts line by line: E. W. Myers, "An O(ND) Difference Algorithm and Its Variations"
+ * (1986). */
 #ifndef REPO_LINES_H
 #define REPO_LINES_H
 
@@ -16,8 +17,8 @@ struct text_lines {
 };
 /* Splits at line feeds; a last line without one is a line too. */
 void lines_split(struct arena *arena, const char *bytes, size_t size, struct text_lines *lines);
-/* The changes in order. Texts that differ in very many places get one change from the first to the last difference instead of the
- * smallest script, so that the work stays bounded. */
+/* The changes in order. Texts that differ in very many places get one change from the first to the last
+ * difference instead of the smallest script, so that the work stays bounded. */
 void lines_difference(struct arena *arena, const struct text_lines *a, const struct text_lines *b,
                       struct line_change **changes, size_t *count);
 

@@ -1,4 +1,5 @@
-/* The manifest of one version of an asset: which files, how they are taken in use, for whom. See FORMAT.md. */
+/* The manifest of one version of an asset: which files, how they are taken in use, for whom. See FORMAT.md.
+ */
 #ifndef REPO_MANIFEST_H
 #define REPO_MANIFEST_H
 
@@ -10,7 +11,15 @@
 #include <stdint.h>
 
 enum asset_kind {
-    KIND_APP, KIND_MODULE, KIND_MODEL, KIND_DATA, KIND_CONFIG, KIND_BOOTLOADER, KIND_MCU, KIND_DIAGNOSTIC, KIND_COUNT
+    KIND_APP,
+    KIND_MODULE,
+    KIND_MODEL,
+    KIND_DATA,
+    KIND_CONFIG,
+    KIND_BOOTLOADER,
+    KIND_MCU,
+    KIND_DIAGNOSTIC,
+    KIND_COUNT
 };
 const char *kind_name(enum asset_kind kind);
 bool kind_from_name(const char *name, enum asset_kind *kind);
@@ -18,7 +27,8 @@ bool kind_from_name(const char *name, enum asset_kind *kind);
 enum activation { ACTIVATION_NOTIFY, ACTIVATION_RESTART };
 const char *activation_name(enum activation activation);
 bool activation_from_name(const char *name, enum activation *activation);
-enum activation kind_activation(enum asset_kind kind); /* the default: restart for app and module, else notify */
+enum activation
+kind_activation(enum asset_kind kind); /* the default: restart for app and module, else notify */
 
 struct manifest_file {
     const char *path;
@@ -29,8 +39,8 @@ struct manifest_file {
 
 /* The enforced limits of a diagnostic image, defaults filled in. */
 struct image_limits {
-    char **entry;       /* argv, NULL-terminated; entry[0] is a path inside the image ("./run") */
-    const char *mode;   /* "replace" | "beside" | "override" */
+    char **entry;     /* argv, NULL-terminated; entry[0] is a path inside the image ("./run") */
+    const char *mode; /* "replace" | "beside" | "override" */
     int64_t max_runtime_s, grace_s, max_output, max_memory, max_pids; /* seconds, bytes, processes */
     const char **collect;      /* NULL-terminated: "proc", "app-logs", "file:/…" */
     const char **capabilities; /* NULL-terminated: "net_raw", "syslog", "dac_read_search" */
@@ -45,7 +55,7 @@ struct manifest {
     enum asset_kind kind;
     enum activation activation;
     int64_t counter;
-    const char **hardware; /* NULL-terminated, empty: all */
+    const char **hardware;       /* NULL-terminated, empty: all */
     const struct json *requires; /* object */
     const struct manifest_file *files;
     size_t file_count;
@@ -55,13 +65,17 @@ struct manifest {
 };
 
 /* Reads canonical bytes; every rule of FORMAT.md is checked. The manifest lives in the arena. */
-bool manifest_read(struct arena *arena, const void *bytes, size_t size, struct manifest *manifest, struct error *err);
-/* Writes canonical bytes of a manifest whose files may stand in any order (sorted into the arena); checks it by reading it back. */
-bool manifest_write(struct arena *arena, const struct manifest *manifest, struct text *out, struct error *err);
+bool manifest_read(struct arena *arena, const void *bytes, size_t size, struct manifest *manifest,
+                   struct error *err);
+/* Writes canonical bytes of a manifest whose files may stand in any order (sorted into the arena); checks it
+ * by reading it back. */
+bool manifest_write(struct arena *arena, const struct manifest *manifest, struct text *out,
+                    struct error *err);
 /* Reads a `diagnostic.json` (strict JSON, unknown members refused), fills defaults, checks ranges. */
 bool image_limits_read(struct arena *arena, const void *bytes, size_t size, struct image_limits *limits,
                        struct error *err);
-/* Do a campaign's parameters keep to what the image declares under "params" (type, range)? `params` NULL is fine. */
+/* Do a campaign's parameters keep to what the image declares under "params" (type, range)? `params` NULL is
+ * fine. */
 bool image_params_check(const struct image_limits *limits, const struct json *params, struct error *err);
 /* True when the manifest may be installed on this hardware revision. */
 bool manifest_fits_hardware(const struct manifest *manifest, const char *hardware);

@@ -34,16 +34,17 @@ struct content {
     size_t size;
     int mode; /* 0: 0644 */
 };
-/* Puts the objects and publishes "demo/<asset>" as kind data, or diagnostic when a file is called diagnostic.json. */
-bool publish_files(struct fixture *fixture, const char *asset, const char *version, const struct content *files,
-                   size_t count, struct published *published, struct error *err);
+/* Puts the objects and publishes "demo/<asset>" as kind data, or diagnostic when a file is called
+ * diagnostic.json. */
+bool publish_files(struct fixture *fixture, const char *asset, const char *version,
+                   const struct content *files, size_t count, struct published *published, struct error *err);
 /* One file "model.bin" with this text. */
 bool publish_text(struct fixture *fixture, const char *asset, const char *version, const char *text,
                   struct published *published, struct error *err);
-#define must(expression)                                                                                           \
-    do {                                                                                                           \
-        if (!(expression))                                                                                         \
-            fail_msg("%s: %s", #expression, err.text);                                                             \
+#define must(expression)                                                                                     \
+    do {                                                                                                     \
+        if (!(expression))                                                                                   \
+            fail_msg("%s: %s", #expression, err.text);                                                       \
     } while (0)
 
 /* Runs a command of sh; its exit status. */
