@@ -85,8 +85,8 @@ bool gitrepo_changed(struct gitrepo *git, struct arena *arena, const char *a, co
                      const char ***paths, size_t *count, struct error *err);
 
 /* Reads every object in the database, checking its hash, and that all that the refs reach is there. Counts
- * objects; gives the first `*bad` sentences to `report`. False only when the check itself could not be made, or
- * when `*stop`, looked at between objects, became true. */
+ * objects; gives the first `*bad` sentences to `report`. False only when the check itself could not be made,
+ * or when `*stop`, looked at between objects, became true. */
 typedef void gitrepo_report(void *context, const char *line);
 bool gitrepo_check(struct gitrepo *git, const atomic_bool *stop, int64_t *objects, int64_t *bad,
                    gitrepo_report *report, void *context, struct error *err);

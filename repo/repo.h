@@ -140,7 +140,8 @@ typedef void repo_report(void *context, bool good, const char *line);
 /* git fsck, every pointer has its object with the right hash, every manifest matches its commit, the metadata
  * chain verifies. Reports each check; false when any failed. */
 bool repo_verify(struct repo *repo, repo_report *report, void *context, struct error *err);
-/* A check in flight ends soon with SYSTEM, and so does each that begins from now on: the console is stopping. */
+/* A check in flight ends soon with SYSTEM, and so does each that begins from now on: the console is stopping.
+ */
 void repo_stop_checks(struct repo *repo);
 /* Remakes the index tables from git. */
 bool repo_reindex(struct repo *repo, struct error *err);
