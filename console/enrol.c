@@ -165,12 +165,22 @@ static bool enrol_write(struct console *console, const struct enrolment *enrolme
     return db_commit(conn, err);
 }
 
+/* A look without the writer: who has no code cannot keep it busy. */
+static bool claim_look(struct console *console, const char *secret, struct error *err)
+{
+    struct claim claim;
+    DB_DONE(conn) = db_read(console->db, err);
+
+    return conn && claim_find(conn, secret, &claim, err);
+}
+
 bool device_enrol(struct console *console, const struct enrolment *enrolment, struct device *enrolled,
                   struct error *err)
 {
     bool again = false;
 
-    if (!enrol_write(console, enrolment, enrolled, &again, err))
+    if (!claim_look(console, enrolment->secret, err) ||
+        !enrol_write(console, enrolment, enrolled, &again, err))
         return false;
     if (again)
         return true;

@@ -318,7 +318,7 @@ void campaigns_list(struct request *request)
         answer_error(request, &err);
         return;
     }
-    if (last > 1)
+    if (last)
         answer_header(request, "X-Next", arena_printf(request->arena, "%lld", (long long)last));
     answer_header(request, "X-Total", arena_printf(request->arena, "%lld", (long long)total));
     answer_json(request, 200, &out);

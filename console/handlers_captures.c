@@ -47,7 +47,7 @@ void captures_list(struct request *request)
         return;
     }
     json_write_end(&writer, ']');
-    if (total > choice.limit && last > 1)
+    if (last)
         answer_header(request, "X-Next", arena_printf(request->arena, "%lld", (long long)last));
     answer_header(request, "X-Total", arena_printf(request->arena, "%lld", (long long)total));
     answer_json(request, 200, &out);

@@ -342,11 +342,15 @@ bool campaign_list(struct db_conn *conn, int64_t before, int64_t limit, struct j
                        " WHERE :before = 0 OR id < :before ORDER BY id DESC LIMIT :limit");
 
     db_bind_integer(query, ":before", before);
-    db_bind_integer(query, ":limit", limit < 1000 ? limit : 1000);
+    limit = limit < 1000 ? limit : 1000;
+    db_bind_integer(query, ":limit", limit + 1); /* one more tells whether there is a next page */
     *total = *last = 0;
-    while (db_step(query) && count < 1000) {
-        ids[count++] = *last = db_integer(query, 0);
+    while (db_step(query)) {
         *total = db_integer(query, 1);
+        if ((int64_t)count < limit)
+            ids[count++] = db_integer(query, 0);
+        else
+            *last = ids[count - 1];
     }
     if (!db_end(query, err))
         return false;

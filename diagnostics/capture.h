@@ -38,6 +38,8 @@ struct capture_choice {
     const char *device;    /* name; NULL: any */
     int64_t before, limit; /* ids below `before` (0: all) */
 };
+/* Newest first. *last: where the next page begins (`before`), 0 when there is none; *total: how many fit the
+ * choice. */
 bool capture_list(struct db_conn *conn, const struct capture_choice *choice, struct json_writer *writer,
                   int64_t *last, int64_t *total, struct error *err);
 /* Opens a complete file of a capture; its base name lives in the arena. -1 with MISSING. */

@@ -92,6 +92,8 @@ bool capture_list(struct db_conn *conn, const struct capture_choice *choice, str
         db_query(conn, "SELECT count(*) FROM capture k JOIN assignment a ON a.id = k.assignment_id"
                        " JOIN device d ON d.id = a.device_id" CHOICE);
 
+    int64_t before = 0;
+
     *total = *last = 0;
     choice_bind(query, choice);
     if (db_step(query))
@@ -102,11 +104,15 @@ bool capture_list(struct db_conn *conn, const struct capture_choice *choice, str
                            " ORDER BY k.id DESC LIMIT :limit");
     choice_bind(query, choice);
     db_bind_integer(query, ":before", choice->before);
-    db_bind_integer(query, ":limit", choice->limit);
-    while (db_step(query)) {
+    db_bind_integer(query, ":limit", choice->limit + 1);
+    for (int64_t written = 0; db_step(query); written++) {
+        if (written == choice->limit) {
+            *last = before;
+            break;
+        }
         row_write(query, writer);
         json_write_end(writer, '}');
-        *last = db_integer(query, 0);
+        before = db_integer(query, 0);
     }
     return db_end(query, err);
 }
