@@ -32,6 +32,13 @@
             fail_msg("%s: %s", #call, err.text);                                                             \
     } while (0)
 
+/* What the test that runs now has started and not ended, for bench_after: the bench itself is gone after a
+ * failure. */
+static struct {
+    char dir[64];
+    pid_t pid;
+} started;
+
 void bench_write(struct bench *bench, const char *path, const char *text, mode_t mode)
 {
     struct error err = {0};
@@ -75,8 +82,11 @@ void bench_prepare(struct bench *bench, const char *settings)
 {
     struct error err = {0};
     memset(bench, 0, sizeof *bench);
+    bench->dirfd = bench->state_fd = -1;
     snprintf(bench->dir, sizeof bench->dir, "/tmp/locum-bench-XXXXXX");
     assert_non_null(mkdtemp(bench->dir));
+    started.pid = 0;
+    snprintf(started.dir, sizeof started.dir, "%s", bench->dir);
     assert_int_equal(chmod(bench->dir, 0755), 0);
     snprintf(bench->state, sizeof bench->state, "%s/state", bench->dir);
     bench->dirfd = folder_open(bench->dir, &err);
@@ -98,14 +108,25 @@ void bench_start(struct bench *bench, const char *settings)
 
 static void run_keeper(struct bench *bench, int ready)
 {
-    struct keeper_options options = {
-        .state = bench->state, .program = "/bin/false", .started_by = KEEPER_BY_RUN, .ready_fd = ready};
+    struct keeper_options options = {.state = bench->state,
+                                     .program = bench->program != NULL ? bench->program : "/bin/false",
+                                     .started_by = KEEPER_BY_RUN,
+                                     .ready_fd = ready};
     char log[128];
     snprintf(log, sizeof log, "%s/keeper.log", bench->dir);
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd >= 0)
         dup2(fd, 2);
     _exit(keeper_main(&bench->settings, &options));
+}
+
+pid_t bench_fork_keeper(struct bench *bench, int ready)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        run_keeper(bench, ready);
+    return pid;
 }
 
 void bench_keeper(struct bench *bench)
@@ -117,10 +138,7 @@ void bench_keeper(struct bench *bench)
     link_close(bench->link);
     bench->link = NULL;
     assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-    bench->keeper = fork();
-    assert_true(bench->keeper >= 0);
-    if (bench->keeper == 0)
-        run_keeper(bench, ready[1]);
+    bench->keeper = started.pid = bench_fork_keeper(bench, ready[1]);
     close(ready[1]);
     if (read(ready[0], &word, 1) != 1)
         fail_msg("the keeper did not start: %s", bench_read(bench, "keeper.log"));
@@ -209,6 +227,7 @@ void bench_kill_keeper(struct bench *bench)
 {
     assert_int_equal(kill(bench->keeper, SIGKILL), 0);
     assert_int_equal(waitpid(bench->keeper, NULL, 0), bench->keeper);
+    started.pid = 0;
 }
 
 /* True when the file of /proc names the bench's folder. */
@@ -238,15 +257,21 @@ static void check_processes(const struct bench *bench)
     closedir(proc);
 }
 
-static void check_groups(void)
+/* The groups of this bench's own runs: other tests may have theirs just now. */
+static void check_groups(const struct bench *bench)
 {
     struct cgroup_host host;
+    struct error err = {0};
+    char name[64];
     cgroup_find(&host);
-    DIR *folder = host.kind != CGROUP_NONE ? opendir(host.memory) : NULL;
+    int marks = folder_open_beneath(bench->state_fd, "keeper/consumed", &err);
+    DIR *folder = marks >= 0 ? fdopendir(marks) : NULL;
     const struct dirent *entry;
-    while (folder != NULL && (entry = readdir(folder)) != NULL)
-        if (string_starts(entry->d_name, "locum-") && strlen(entry->d_name) == strlen("locum-") + 32)
-            fail_msg("the control group %s is left", entry->d_name);
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        snprintf(name, sizeof name, "locum-%.32s", entry->d_name);
+        if (cgroup_exists(&host, name))
+            fail_msg("the control group %s is left", name);
+    }
     if (folder != NULL)
         closedir(folder);
 }
@@ -254,7 +279,7 @@ static void check_groups(void)
 static void check_nothing_left(const struct bench *bench)
 {
     check_processes(bench);
-    check_groups();
+    check_groups(bench);
 }
 
 void bench_end(struct bench *bench)
@@ -263,6 +288,7 @@ void bench_end(struct bench *bench)
     int status;
     assert_true(bench_ok(bench_ask(bench, "\"do\":\"stop\"")));
     assert_int_equal(waitpid(bench->keeper, &status, 0), bench->keeper);
+    started.pid = 0;
     assert_int_equal(status, 0);
     link_close(bench->link);
     check_nothing_left(bench);
@@ -271,4 +297,21 @@ void bench_end(struct bench *bench)
     arena_end(&bench->arena);
     FD(tmp) = folder_open("/tmp", &err);
     GOOD(tree_remove(tmp, strrchr(bench->dir, '/') + 1, &err));
+    started.dir[0] = '\0';
+}
+
+int bench_after(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    if (started.pid > 0) {
+        kill(started.pid, SIGTERM);
+        waitpid(started.pid, NULL, 0);
+    }
+    FD(tmp) = folder_open("/tmp", &err);
+    if (started.dir[0] != '\0')
+        tree_remove(tmp, strrchr(started.dir, '/') + 1, &err);
+    started.pid = 0;
+    started.dir[0] = '\0';
+    return 0;
 }

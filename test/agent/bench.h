@@ -22,6 +22,7 @@ struct bench {
     int64_t id;
     struct arena arena;
     struct agent_settings settings;
+    const char *program;     /* what the keeper starts as a stand-in worker; NULL: /bin/false */
     char last_run_state[32]; /* of the last `run` event */
     char last_app_state[32];
 };
@@ -32,10 +33,15 @@ void bench_start(struct bench *bench, const char *settings);
 void bench_prepare(struct bench *bench, const char *settings);
 /* Starts the keeper (again) and says hello. */
 void bench_keeper(struct bench *bench);
+/* Forks a keeper, whose readiness nobody waits for. */
+pid_t bench_fork_keeper(struct bench *bench, int ready);
 void bench_hello(struct bench *bench, bool primary, const struct json **answer);
 /* Orderly stop, then checks that no process with the folder's name in its command line, no mount and no
  * control group is left; removes it all. */
 void bench_end(struct bench *bench);
+/* Teardown of every test: ends and removes what a failed one left. */
+int bench_after(void **state);
+#define bench_test(name) cmocka_unit_test_teardown(name, bench_after)
 void bench_kill_keeper(struct bench *bench);
 
 /* Sends {"id":…,<members>} and waits for its answer. */

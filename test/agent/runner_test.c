@@ -483,20 +483,20 @@ static int look(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_image_that_ends_by_itself_is_proved_and_its_output_taken),
-        cmocka_unit_test(a_consumed_run_never_starts_again),
-        cmocka_unit_test(an_image_that_hangs_gets_sigterm_at_the_deadline),
-        cmocka_unit_test(an_image_that_ignores_sigterm_is_killed_after_its_grace),
-        cmocka_unit_test(a_fork_bomb_is_bounded_and_gone_in_time),
-        cmocka_unit_test(a_full_disk_ends_at_max_output),
-        cmocka_unit_test(an_image_that_takes_all_memory_is_stopped),
-        cmocka_unit_test(an_image_finds_no_way_out),
-        cmocka_unit_test(an_image_that_sees_the_devices_proc_finds_no_way_out),
-        cmocka_unit_test(collected_scopes_are_shown_and_others_are_not),
-        cmocka_unit_test(a_cancelled_run_reverts_at_once),
-        cmocka_unit_test(a_program_that_cannot_be_run_gives_the_app_back),
-        cmocka_unit_test(a_killed_keeper_loses_the_image_but_not_the_app),
-        cmocka_unit_test(stopping_the_keeper_reverts_the_image_first),
+        bench_test(an_image_that_ends_by_itself_is_proved_and_its_output_taken),
+        bench_test(a_consumed_run_never_starts_again),
+        bench_test(an_image_that_hangs_gets_sigterm_at_the_deadline),
+        bench_test(an_image_that_ignores_sigterm_is_killed_after_its_grace),
+        bench_test(a_fork_bomb_is_bounded_and_gone_in_time),
+        bench_test(a_full_disk_ends_at_max_output),
+        bench_test(an_image_that_takes_all_memory_is_stopped),
+        bench_test(an_image_finds_no_way_out),
+        bench_test(an_image_that_sees_the_devices_proc_finds_no_way_out),
+        bench_test(collected_scopes_are_shown_and_others_are_not),
+        bench_test(a_cancelled_run_reverts_at_once),
+        bench_test(a_program_that_cannot_be_run_gives_the_app_back),
+        bench_test(a_killed_keeper_loses_the_image_but_not_the_app),
+        bench_test(stopping_the_keeper_reverts_the_image_first),
     };
     return cmocka_run_group_tests(tests, look, NULL);
 }
