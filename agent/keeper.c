@@ -212,6 +212,7 @@ int keeper_main(const struct agent_settings *settings, const struct keeper_optio
     keeper.settings = settings;
     keeper.options = options;
     keeper.state_fd = keeper.lock_fd = keeper.listener = keeper.signals = keeper.stand_in.pidfd = -1;
+    keeper.runner.uid_lock_fd = -1;
     keeper.loop.timer_fd = -1;
     for (size_t i = 0; i < KEEPER_PEERS; i++)
         keeper.peers[i].keeper = &keeper;

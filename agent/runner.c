@@ -1,4 +1,5 @@
 #include "agent/runner.h"
+#include "agent/runner_uid.h"
 
 #include "agent/state.h"
 #include "base/clock.h"
@@ -315,7 +316,7 @@ static void fill_sandbox_plan(const struct runner *runner, struct sandbox_plan *
                                   .collect = run->collect,
                                   .capabilities = run->limits.capabilities,
                                   .network_host = run->limits.network_host,
-                                  .uid = (uid_t)runner->settings->diagnostic_uid,
+                                  .uid = runner->uid,
                                   .duration_s = run->duration_s,
                                   .max_output = run->max_output,
                                   .max_memory = run->limits.max_memory,
@@ -378,10 +379,10 @@ static bool check_free(const struct runner *runner, const struct run_plan *plan,
         return error_set(err, ERROR_DENIED, "no diagnostic image can run here: %s", runner->missing);
     if (run_is_consumed(runner->state_fd, plan->id))
         return error_set(err, ERROR_CONFLICT, "run %s was started before", plan->id);
-    if (pid_count_of((uid_t)runner->settings->diagnostic_uid, false) > 0)
+    if (pid_count_of(runner->uid, false) > 0)
         return error_set(err, ERROR_CONFLICT,
                          "other processes run as uid %lld, which is for diagnostic images only",
-                         (long long)runner->settings->diagnostic_uid);
+                         (long long)runner->uid);
     if (file_space(runner->state_fd) < plan->max_output)
         return error_set(err, ERROR_LIMIT, "the device's disk has no room for %lld bytes of output",
                          (long long)plan->max_output);
@@ -466,7 +467,7 @@ static void kill_remains(const struct runner *runner, const char *id)
     int64_t until = clock_boot_ms() + RUN_KILL_MS;
     run_group(id, group);
     while (clock_boot_ms() < until && (cgroup_kill(&runner->cgroups, group) > 0 ||
-                                       pid_count_of((uid_t)runner->settings->diagnostic_uid, true) > 0))
+                                       pid_count_of(runner->uid, true) > 0))
         poll(NULL, 0, 5);
 }
 
@@ -518,7 +519,7 @@ static void find_lost(struct runner *runner)
 
 static void find_missing(struct runner *runner)
 {
-    uid_t uid = (uid_t)runner->settings->diagnostic_uid;
+    uid_t uid = runner->uid;
     const char *why = sandbox_missing(uid);
     const struct passwd *app =
         runner->settings->app_user != NULL ? getpwnam(runner->settings->app_user) : NULL;
@@ -537,11 +538,13 @@ bool runner_init(struct runner *runner, struct app *app, int state_fd, const cha
     runner->state_fd = state_fd;
     runner->state_path = state_path;
     runner->prover_fd = -1;
+    runner->uid_lock_fd = -1;
     runner->sandbox = (struct sandbox)SANDBOX_NONE;
     arena_init(&runner->arena);
     if (!folder_make(state_fd, STATE_KEEPER_RUNS, 0700, err) ||
         !folder_make(state_fd, STATE_KEEPER_CONSUMED, 0700, err) ||
-        !folder_make(state_fd, SANDBOX_ROOT, 0700, err))
+        !folder_make(state_fd, SANDBOX_ROOT, 0700, err) ||
+        !runner_uid_take(state_fd, runner->settings->diagnostic_uid, &runner->uid, &runner->uid_lock_fd, err))
         return false;
     find_missing(runner);
     if (geteuid() == 0)
@@ -553,5 +556,6 @@ bool runner_init(struct runner *runner, struct app *app, int state_fd, const cha
 
 void runner_end(struct runner *runner)
 {
+    fd_close(&runner->uid_lock_fd);
     arena_end(&runner->arena);
 }

@@ -75,6 +75,8 @@ struct runner {
     struct app *app;
     struct loop *loop;
     const struct agent_settings *settings;
+    uid_t uid;       /* images run as it and nothing else does */
+    int uid_lock_fd; /* holds it, -1: the owner named it */
     int state_fd;
     const char *state_path;
     struct cgroup_host cgroups;

@@ -91,7 +91,7 @@ static bool remove_group(const struct runner *runner)
 static struct leftovers count_leftovers(const struct runner *runner)
 {
     struct leftovers left = {0};
-    uid_t uid = (uid_t)runner->settings->diagnostic_uid;
+    uid_t uid = runner->uid;
     left.groups = remove_group(runner) ? 0 : 1;
     left.processes = pid_count_of(uid, false);
     left.mounts = count_mounts(runner->state_path);

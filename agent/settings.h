@@ -28,7 +28,7 @@ struct agent_settings {
     int64_t app_stop_timeout_s; /* from SIGTERM to SIGKILL */
     int64_t poll_idle_s;        /* upper bound of the poll interval */
     int64_t versions_keep;      /* versions kept of each asset, those of the set among them */
-    int64_t diagnostic_uid;     /* uid and gid of diagnostic images */
+    int64_t diagnostic_uid;     /* uid and gid of diagnostic images; 0: one of our own */
     bool revert_reboot;         /* reboot when a revert cannot be finished otherwise */
 };
 

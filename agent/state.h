@@ -30,6 +30,7 @@
 #define STATE_KEEPER_LOG "keeper.log"           /* what a keeper says that was started by a worker */
 #define STATE_APP_SOCKET "app.sock"             /* LOCUM_SOCKET */
 #define STATE_KEEPER_RUNS "keeper/runs"         /* <run id>/{run.json,result.json,output/} */
+#define STATE_KEEPER_UID "keeper/uid"           /* the uid that images ran as last */
 #define STATE_KEEPER_CONSUMED "keeper/consumed" /* <run id>: it has started, never again */
 
 #define KEEPER_WAIT_S 90 /* at most so long the worker waits for an answer beyond the settings' own times */

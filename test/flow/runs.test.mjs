@@ -152,6 +152,19 @@ test('the console is gone during the run and after it: the device reverts on tim
   assert.match(await (await captured(created.id)).read('run.log'), /began/);
 });
 
+test('several agents on one machine run images at the same time, each under a uid of its own', { skip }, async () => {
+  await world.device('cam-2', { settings: { 'app.command': `${app} --status ${path.join(world.folder, 'app-2.json')}` } });
+  await until('it runs', async () => (await world.json('device', 'show', 'cam-2')).running.model?.version === '1.0.0');
+  const created = await world.json('campaign', 'create', '--image', 'demo/hangs@1.0.0', '--filter', 'product:demo connectivity:online', '--duration', '4s');
+  const run = await until('it is over', async () => { const r = await show(created.id); return r.state === 'completed' && r; }, 60000);
+  assert.equal(run.assignments.length, 2);
+  for (const a of run.assignments) {
+    assert.equal(a.state, 'done', JSON.stringify(a));
+    assert.equal(a.reverted.proof.leftovers, 0);
+    assert.equal(a.reverted.proof.equal, true);
+  }
+});
+
 test('--wait prints the run; a device that does not exist is a sentence; a duration over the signed limit is refused', { skip }, async () => {
   const waited = await world.json('campaign', 'create', '--image', 'demo/ends@1.0.0', '--device', 'cam-1', '--duration', '5s', '--wait');
   assert.equal(waited.state, 'completed');
