@@ -248,6 +248,14 @@ static void request_write(const struct assignments *assignments, const struct wi
     json_write_end(writer, '}');
 }
 
+static void trouble_note(struct assignment *assignment, const struct error *err)
+{
+    if (strncmp(assignment->trouble, err->text, sizeof(assignment->trouble) - 10) != 0)
+        note(assignment, err);
+    snprintf(assignment->trouble, sizeof(assignment->trouble), "%.290s", err->text);
+    assignment->retry_at_ms = clock_boot_ms() + backoff_next(&assignment->backoff);
+}
+
 static void start(struct assignments *assignments, struct assignment *assignment, const struct wish_run *run,
                   const struct image_limits *limits, const struct set *set)
 {
@@ -272,9 +280,10 @@ static void start(struct assignments *assignments, struct assignment *assignment
         /* It began, or was about to: what became of it stands in the keeper's result. */
         assignment->ends_at = assignment->started_at + run->order.duration_s;
         enter(assignments, assignment, ASSIGNMENT_RUNNING);
-    } else if (err.kind == ERROR_SYSTEM) {
-        assignment->started_at = 0; /* no keeper: it is tried again */
-        note(assignment, &err);
+    } else if (err.kind == ERROR_SYSTEM || assignments->channel->passing) {
+        /* No keeper, or something in the way: it is tried again until start_before. */
+        assignment->started_at = 0;
+        trouble_note(assignment, &err);
     } else {
         end(assignments, assignment, ASSIGNMENT_FAILED, "not_started", err.text);
     }
@@ -312,7 +321,8 @@ static void step_before(struct assignments *assignments, struct assignment *assi
         end(assignments, assignment, ASSIGNMENT_FAILED, "untrusted", err.text);
         return;
     }
-    if (now->may_start && assignments->channel->link && !others_begun(assignments))
+    if (now->may_start && assignments->channel->link && !others_begun(assignments) &&
+        clock_boot_ms() >= assignment->retry_at_ms)
         start(assignments, assignment, run, &limits, now->set);
 }
 
@@ -525,6 +535,14 @@ const struct assignment *assignments_active(const struct assignments *assignment
             active = one;
     }
     return active;
+}
+
+const char *assignments_trouble(const struct assignments *assignments)
+{
+    for (size_t i = 0; i < assignments->count; i++)
+        if (assignments->list[i].state < ASSIGNMENT_RUNNING && *assignments->list[i].trouble)
+            return assignments->list[i].trouble;
+    return NULL;
 }
 
 void assignments_write(const struct assignments *assignments, struct json_writer *writer, const char *key)

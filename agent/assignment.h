@@ -88,6 +88,8 @@ void assignment_uploaded(struct assignments *assignments, struct assignment *ass
                          const char *dropped_why, const struct error *err);
 /* Boot clock ms at which something is due by itself; INT64_MAX: nothing. */
 int64_t assignments_due_ms(const struct assignments *assignments, const struct wish *wish);
+/* Why a run that is due does not go on; NULL: none waits. */
+const char *assignments_trouble(const struct assignments *assignments);
 /* `image` of the check-in. */
 void assignments_write(const struct assignments *assignments, struct json_writer *writer, const char *key);
 

@@ -96,7 +96,6 @@ static void event_take(void *context, const struct json *line)
     struct channel *channel = context;
     const char *event = json_string(line, "event");
 
-    channel->changes++;
     if (string_is(event, "app"))
         app_take(channel, line);
     else if (string_is(event, "run"))
@@ -216,7 +215,6 @@ static void drop(struct channel *channel)
 {
     link_close(channel->link);
     channel->link = NULL;
-    channel->changes++;
 }
 
 static bool greet(struct channel *channel, struct error *err)
@@ -239,7 +237,6 @@ static bool greet(struct channel *channel, struct error *err)
     take(answer, "limits", channel->limits, sizeof(channel->limits));
     take(answer, "diagnostics", channel->diagnostics, sizeof(channel->diagnostics));
     channel->busy_until = json_integer(json_get(answer, "app"), "busy_until", 0);
-    channel->changes++;
     return true;
 }
 
@@ -331,7 +328,9 @@ bool channel_ask(struct channel *channel, struct arena *arena, struct json_write
     }
     if (json_boolean(*answer, "ok", false))
         return true;
-    const char *reason = json_string(*answer, "reason");
+    const char *kind = json_string(*answer, "kind"), *reason = json_string(*answer, "reason");
+    channel->passing =
+        string_is(kind, error_kind_name(ERROR_CONFLICT)) || string_is(kind, error_kind_name(ERROR_LIMIT));
     if (!reason)
         reason = json_string(*answer, "error");
     return error_set(err, ERROR_CONFLICT, "%s", reason ? reason : "the keeper refused without a reason");

@@ -39,7 +39,8 @@ struct channel {
     char limits[32], diagnostics[CHANNEL_WORDS]; /* empty: not known yet */
     bool yield;                                  /* a primary worker came */
     bool refused;                                /* another worker is there */
-    unsigned changes;                            /* rises with each of the above */
+    bool passing; /* the last refusal may pass by itself: a conflict with something that is under way, or no
+                     room */
     /* Called after each event of the app, before `app` is replaced. */
     void (*app_changed)(void *context, const struct channel_app *now);
     void *context;

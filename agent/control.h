@@ -40,7 +40,6 @@ struct control {
     bool updating; /* a swap is under way, for the view */
     bool gc_due;
     char waiting[300]; /* why nothing moves; empty: nothing waits */
-    unsigned channel_seen;
 };
 
 /* control_set.c: makes the device run what the wish says.

@@ -114,6 +114,7 @@ static void view_write(const struct control *control, struct text *out)
 {
     const struct wish *wish = control->box ? &control->box->wish : NULL;
     const char *bad = bad_reason(control);
+    const char *waiting = *control->waiting ? control->waiting : assignments_trouble(&control->assignments);
     struct json_writer writer;
 
     json_write_init(&writer, out);
@@ -132,8 +133,8 @@ static void view_write(const struct control *control, struct text *out)
     json_write_end(&writer, '}');
     app_write(&control->channel, &writer);
     assignments_write(&control->assignments, &writer, "image");
-    if (*control->waiting)
-        json_write_string(&writer, "waiting", control->waiting);
+    if (waiting)
+        json_write_string(&writer, "waiting", waiting);
     json_write_end(&writer, '}');
 }
 
