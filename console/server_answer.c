@@ -321,7 +321,9 @@ void answer_file(struct request *request, const struct file_answer *file)
         answer_empty(request, 304);
         return;
     }
-    bool ranged = !if_range || etag_matches(if_range, file->etag);
+    /* RFC 9110, 13.1.5: the strong tag itself; no list, no weak one, no date. */
+    bool ranged =
+        !if_range || (file->etag && string_is(if_range, arena_printf(request->arena, "\"%s\"", file->etag)));
     struct range range = range_read(ranged ? request_header(request, "Range") : NULL, file->size);
     if (range.unsatisfiable) {
         snprintf(line, sizeof(line), "bytes */%lld", (long long)file->size);
