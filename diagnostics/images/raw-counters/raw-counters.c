@@ -194,7 +194,7 @@ static long sample_all(FILE *csv, int64_t duration_s)
     static struct sample ring[WINDOW + 1];
     int64_t start = now_ns(CLOCK_MONOTONIC), late = 0;
     long rows = 0;
-    for (long n = 0; !asked_to_end && n <= duration_s * RATE_HZ; n++) {
+    for (long n = 0; !asked_to_end && n < duration_s * RATE_HZ; n++) {
         int64_t due = start + n * (1000000000 / RATE_HZ);
         wait_until(due);
         struct sample *now = &ring[n % (WINDOW + 1)];
