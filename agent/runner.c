@@ -466,8 +466,8 @@ static void kill_remains(const struct runner *runner, const char *id)
     char group[64];
     int64_t until = clock_boot_ms() + RUN_KILL_MS;
     run_group(id, group);
-    while (clock_boot_ms() < until && (cgroup_kill(&runner->cgroups, group) > 0 ||
-                                       pid_count_of(runner->uid, true) > 0))
+    while (clock_boot_ms() < until &&
+           (cgroup_kill(&runner->cgroups, group) > 0 || pid_count_of(runner->uid, true) > 0))
         poll(NULL, 0, 5);
 }
 

@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 #define RATE_HZ 50
-#define WINDOW 10 /* samples over which rates are taken: the kernel counts processor time in ticks of 10 ms  \
-                   */
+#define WINDOW                                                                                               \
+    10 /* samples over which rates are taken: the kernel counts processor time in ticks of 10 ms             \
+        */
 #define FLUSH_EVERY RATE_HZ
 
 /* Counters as the kernel gives them; all but the memory only rise. */
