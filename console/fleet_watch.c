@@ -89,8 +89,8 @@ static void tell_counts(struct console *console, const struct fleet_counts *coun
                 (long long)counts->on_image, (long long)counts->overdue, (long long)counts->online);
 }
 
-#define TOLD_MOST 1000 /* devices named one by one in a step; more than that and pages read the list again   \
-                        */
+/* Devices named one by one in a step; more than that and pages read the list again. */
+#define TOLD_MOST 1000
 
 bool fleet_watch(struct console *console, struct error *err)
 {

@@ -210,12 +210,16 @@ const char *field_proof(struct field *field, int device, const char *run_id, boo
     struct error err = {0};
     uint8_t signature[SIGNATURE_SIZE];
     char hex[2 * SIGNATURE_SIZE + 1];
+    char before[SHA256_HEX], after[SHA256_HEX];
     TEXT(canonical);
+
+    sha256_hex("set", 3, before);
+    sha256_hex(equal ? "set" : "other", equal ? 3 : 5, after);
     const char *words =
         arena_printf(&field->arena,
-                     "{\"run\":\"%s\",\"equal\":%s,\"leftovers\":%d,\"before\":\"a\",\"after\":\"%s\","
+                     "{\"run\":\"%s\",\"equal\":%s,\"leftovers\":%d,\"before\":\"%s\",\"after\":\"%s\","
                      "\"reverted_at\":\"2026-11-21T10:00:00Z\"",
-                     run_id, equal ? "true" : "false", leftovers, equal ? "a" : "b");
+                     run_id, equal ? "true" : "false", leftovers, before, after);
     const char *whole = arena_printf(&field->arena, "%s}", words);
     const struct json *json = json_read(&field->arena, whole, strlen(whole), &json_limits_small, &err);
 
