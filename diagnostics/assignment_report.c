@@ -11,6 +11,7 @@
 #define PROOF_MOST (8 << 10) /* bytes */
 #define CODE_MOST 40
 #define SENTENCE_MOST 400
+#define CLOCK_SLACK_S 300 /* the clocks of two machines are never the same */
 
 /* A report as it was read; lives in the act's arena. */
 struct report {
@@ -112,7 +113,16 @@ static bool proof_signed_bytes(const struct json *proof, struct text *canonical)
     return rest && json_canonical(rest, canonical, &err);
 }
 
-/* True when the device's key signed these very words about this very run. */
+/* Its word must fit its own hashes: "equal" is what one reads, the digests are what was measured. */
+static bool proof_is_consistent(const struct json *proof)
+{
+    const char *before = json_string(proof, "before"), *after = json_string(proof, "after");
+    bool same = before && sha256_is_hex(before) && string_is(after, before);
+
+    return json_boolean(proof, "equal", !same) == same;
+}
+
+/* True when the device's key signed these very words about this very run, and they do not contradict each other. */
 static bool proof_verify(const struct json *proof, const char *run_id, const struct public_key *key)
 {
     TEXT(canonical);
@@ -120,7 +130,7 @@ static bool proof_verify(const struct json *proof, const char *run_id, const str
     const char *hex = json_string(proof, "signature");
 
     return hex && hex_decode(signature, sizeof signature, hex) &&
-           string_is(json_string(proof, "run"), run_id) && proof_signed_bytes(proof, &canonical) &&
+           string_is(json_string(proof, "run"), run_id) && proof_is_consistent(proof) && proof_signed_bytes(proof, &canonical) &&
            public_key_verify(key, canonical.bytes, canonical.size, signature);
 }
 
@@ -167,6 +177,21 @@ static bool proof_take(struct act *act, struct assignment *assignment, const str
 /* --- taking
  * ------------------------------------------------------------------------------------------------------- */
 
+/* A device cannot say that it began before it was asked to, or that it stays longer than the order allows: it would
+ * never be overdue and would keep its place for ever. */
+static void times_clip(struct assignment *assignment, const struct report *report)
+{
+    int64_t now = clock_now(), begun = assignment->started_at ? assignment->started_at : report->at;
+    int64_t latest = now + assignment->duration_s + CLOCK_SLACK_S;
+
+    if (!begun || begun > now + CLOCK_SLACK_S || begun < assignment->start_after - CLOCK_SLACK_S)
+        begun = now;
+    assignment->started_at = begun;
+    assignment->ends_at = report->ends_at ? report->ends_at : begun + assignment->duration_s;
+    if (assignment->ends_at < begun || assignment->ends_at > latest)
+        assignment->ends_at = latest - CLOCK_SLACK_S;
+}
+
 /* When the image began and must end, by the device's clock. */
 static bool times_take(struct act *act, struct assignment *assignment, const struct report *report,
                        struct error *err)
@@ -175,10 +200,7 @@ static bool times_take(struct act *act, struct assignment *assignment, const str
         act->conn,
         "UPDATE assignment SET started_at = coalesce(started_at, :at), ends_at = :ends WHERE id = :id");
 
-    assignment->started_at = assignment->started_at ? assignment->started_at
-                             : report->at           ? report->at
-                                                    : clock_now();
-    assignment->ends_at = report->ends_at ? report->ends_at : assignment->started_at + assignment->duration_s;
+    times_clip(assignment, report);
     db_bind_integer(query, ":at", assignment->started_at);
     db_bind_integer(query, ":ends", assignment->ends_at);
     db_bind_text(query, ":id", assignment->id);

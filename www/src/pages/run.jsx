@@ -21,20 +21,23 @@ const ENDED = ["done", "skipped", "failed", "cancelled"];
 const reason = (a) => (a.reason ? (a.reason.text ?? a.reason.code) : null);
 const overdue = (a) => a.ends_at && !ENDED.includes(a.state) && !a.reverted && ["running", "cancelling"].includes(a.state) && now.value > +new Date(a.ends_at) + 60000;
 
+/** What the device says, and what the two digests that it signed say. */
+const isEqual = (proof) => proof?.equal === true && !!proof.before && proof.before === proof.after;
+
 const columns = (showProof) => [
     { key: "device", title: "Device", main: true, sort: (a) => a.device, cell: (a) => <a href={`/devices/${encodeURIComponent(a.device)}`}>{a.device}</a> },
     { key: "state", title: "State", sort: (a) => ASSIGNMENT_ORDER.indexOf(a.state), text: (a) => a.state, cell: (a) => <span class="live-value">{overdue(a) ? <State name="overdue" /> : <State name={a.state} />}</span> },
     { key: "since", title: "Since", sort: (a) => a.since, cell: (a) => <Time at={a.since} /> },
     { key: "left", title: "Returns in", num: true, sort: (a) => a.ends_at, cell: (a) => <span class="live-value">{a.reverted || ENDED.includes(a.state) ? <span class="muted">–</span> : a.ends_at ? <Left at={a.ends_at} /> : a.until ? <><span class="muted">next by </span><Left at={a.until} /></> : <span class="muted">–</span>}</span> },
     { key: "why", title: "Reason", wide: true, sort: reason, cell: (a) => <span class="wrap">{reason(a) ?? <span class="muted">–</span>}</span> },
-    { key: "proof", title: "Back to the app", sort: (a) => a.reverted?.at, text: (a) => (a.reverted ? `${a.reverted.proof?.equal ? "equal" : "not equal"}, leftovers ${a.reverted.proof?.leftovers}` : ""), cell: (a) => <Proof a={a} show={() => showProof(a)} /> },
+    { key: "proof", title: "Back to the app", sort: (a) => a.reverted?.at, text: (a) => (a.reverted ? `${isEqual(a.reverted.proof) ? "equal" : "not equal"}, leftovers ${a.reverted.proof?.leftovers}` : ""), cell: (a) => <Proof a={a} show={() => showProof(a)} /> },
     { key: "capture", title: "Capture", sort: (a) => a.capture?.length, text: (a) => a.capture?.state ?? "", cell: (a) => a.capture ? <><a href={`/captures/${a.capture.id}`}>{stateOf(a.capture.state).word}<span class="sr">, capture of {a.device}</span></a>{a.capture.length ? <span class="muted"> {bytes(a.capture.length)}</span> : null}</> : <span class="muted">–</span> },
 ];
 
 function Proof({ a, show }) {
     if (!a.reverted) return <span class="muted">{["skipped", "cancelled", "queued", "waiting", "offered"].includes(a.state) ? "never left it" : "not yet"}</span>;
     const { proof, verified } = a.reverted;
-    const good = proof?.equal && proof.leftovers === 0 && verified !== false;
+    const good = isEqual(proof) && proof.leftovers === 0 && verified !== false;
     return (
         <button type="button" class="link" onClick={show}>
             <State name={good ? "done" : "revert_failed"} word={good ? `proven${proof.revert_ms !== undefined ? `, ${proof.revert_ms} ms` : ""}` : "not as before"} />
@@ -82,7 +85,7 @@ function ProofDialog({ a, close }) {
             <div class="dialog-body">
                 <p>Measured by the device after the image was gone and its app ran again, and signed with its own key.</p>
                 <Facts rows={[
-                    ["all files as before", proof.equal ? <State name="done" word="yes, each hashed again" /> : <State name="failed" word="no" />],
+                    ["all files as before", isEqual(proof) ? <State name="done" word="yes, each hashed again" /> : <State name="failed" word="no" />],
                     ["left over", proof.leftovers === 0 ? <State name="done" word="0 processes, mounts and files" /> : <State name="failed" word={String(proof.leftovers)} />],
                     ["signature", verified === false ? <State name="failed" word="does not verify" /> : <State name="done" word="verified with the device's key" />],
                     ["back", <Time at={when} both />],
