@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define KEPT_S (30 * 86400)
+#define KEPT_MOST 8192 /* of one device: twice what its outbox holds, so that no honest repeat is forgotten */
 
 /* One request's reports on their way into the database. */
 struct taking {
@@ -120,6 +121,19 @@ static bool take_one(struct taking *taking, const struct json *report, struct er
                             err);
 }
 
+/* A device that says more than it can keep itself loses its oldest ids, not our disk. */
+static bool ids_trim(struct taking *taking, struct error *err)
+{
+    struct db_query *query =
+        db_query(taking->act.conn, "DELETE FROM device_report_taken WHERE device_id = :device AND at <="
+                                   " (SELECT at FROM device_report_taken WHERE device_id = :device"
+                                   " ORDER BY at DESC LIMIT 1 OFFSET :kept)");
+
+    db_bind_integer(query, ":device", taking->device_id);
+    db_bind_integer(query, ":kept", KEPT_MOST);
+    return db_run(query, NULL, err);
+}
+
 static bool ids_check(const struct json *reports, struct error *err)
 {
     if (reports->size > REPORTS_MOST)
@@ -138,6 +152,7 @@ static bool take_all(struct console *console, struct taking *taking, const struc
     bool good = true;
     for (const struct json *report = reports->first; good && report; report = report->next)
         good = take_one(taking, report, err);
+    good = good && ids_trim(taking, err);
     return act_end(&taking->act, good, err);
 }
 
