@@ -17,6 +17,8 @@
 #define ASK_MS 30000
 #define CLOCK_SLACK_S 300 /* the clocks of two machines are never the same */
 #define EXIT_CONFLICT 5
+#define RETRY_AFTER_MOST_S 3600 /* a server that says more is not believed */
+#define FLOOR_AHEAD_S 86400     /* how far an order may take the clock's floor beyond our own clock */
 
 /* --- the keeper
  * --------------------------------------------------------------------------------------------------- */
@@ -90,6 +92,13 @@ static void clock_floor_publish(struct control *control)
     worker_unlock(control->worker);
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Up only. Whoever has the key of orders for an hour must not be able to date all later metadata as expired
+ * for ever: the callers keep it near our own clock. */
 static void clock_floor_raise(struct control *control, int64_t to)
 {
     struct error err = {0};
@@ -133,7 +142,7 @@ static void wish_adopt(struct control *control, struct wish_box *box)
     control->fetch_at_ms = 0;
     backoff_reset(&control->fetch_backoff);
     job_review(control);
-    clock_floor_raise(control, box->wish.issued);
+    clock_floor_raise(control, earlier(box->wish.issued, clock_now() + FLOOR_AHEAD_S));
     if (!assignments_take(&control->assignments, &box->wish, &err))
         log_event(LOG_WARNING, "assignments", "why=\"%s\"", err.text);
 }
@@ -171,9 +180,10 @@ static void wish_restore(struct control *control)
 
 static int64_t wait_ms(struct backoff *backoff, const struct job *job)
 {
-    int64_t wait = backoff_next(backoff);
+    int64_t wait = backoff_next(backoff), said = job->retry_after_s;
 
-    return job->retry_after_s * 1000 > wait ? job->retry_after_s * 1000 : wait;
+    said = (said < RETRY_AFTER_MOST_S ? said : RETRY_AFTER_MOST_S) * 1000;
+    return said > wait ? said : wait;
 }
 
 static void version_done(struct control *control, const struct job *job)
@@ -293,26 +303,21 @@ static void gc_step(struct control *control)
  * ------------------------------------------------------------------------------------------------------------
  */
 
-static int64_t earliest(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* How long nothing will happen by itself. */
 static int64_t idle_ms(const struct control *control)
 {
     int64_t now = clock_boot_ms(), due = now + IDLE_MS;
     const struct wish *wish = control->box ? &control->box->wish : NULL;
 
-    due = earliest(due, assignments_due_ms(&control->assignments, wish));
+    due = earlier(due, assignments_due_ms(&control->assignments, wish));
     if (control->fetch_at_ms > now)
-        due = earliest(due, control->fetch_at_ms);
+        due = earlier(due, control->fetch_at_ms);
     if (control->unfinished)
-        due = earliest(due, control->recover_at_ms);
+        due = earlier(due, control->recover_at_ms);
     if (!control->channel.link)
-        due = earliest(due, now + NO_KEEPER_MS);
+        due = earlier(due, now + NO_KEEPER_MS);
     if (control->channel.busy_until > clock_now())
-        due = earliest(due, now + (control->channel.busy_until - clock_now()) * 1000);
+        due = earlier(due, now + (control->channel.busy_until - clock_now()) * 1000);
     return due > now ? due - now : 0;
 }
 
@@ -353,6 +358,7 @@ static bool control_begin(struct control *control, struct worker *worker, struct
                                   .floors = &control->floors,
                                   .channel = &control->channel,
                                   .outbox = &worker->outbox};
+    gc_leftovers(worker->state_fd);
     if (!floors_load(&control->floors, worker->state_fd, err) ||
         !assignments_load(&control->assignments, err) || !control_set_load(control, err))
         return false;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define STEP_MOST 1000
+#define SEEN_AHEAD_S (INT64_C(20) * 365 * 86400) /* far beyond what a device accepts (repo/order.c): more is a lie */
 
 /* What is known about a device while its order is thought over. */
 struct draft {
@@ -91,7 +92,7 @@ static bool draft_think(struct console *console, struct db_conn *conn, struct ar
         return false;
     wish_digest(draft);
     /* A device that holds a higher seq than ours talked to a console that we are a restored copy of. */
-    bool behind = draft->seen > draft->seq && draft->seen < now + 86400;
+    bool behind = draft->seen > draft->seq && draft->seen < now + SEEN_AHEAD_S;
     draft->changed = strcmp(draft->wish, draft->before) || draft->expires_at < now + ORDER_RENEW_S || behind;
     if (!draft->changed)
         return true;

@@ -11,6 +11,8 @@
 #define RUNS_LIMIT 16
 #define SCOPES_LIMIT 64
 #define DURATION_LIMIT (7 * 86400)
+#define CLOCK_SET_AFTER INT64_C(1767225600) /* 2026-01-01: an earlier clock was never set */
+#define SEQ_AHEAD (INT64_C(3650) * 86400)   /* ample: a clock may have stood still while the device was off */
 
 static bool copy_text(const struct json *object, const char *key, char *out, size_t room, struct error *err)
 {
@@ -173,6 +175,11 @@ static bool order_is_for_us(const struct order *order, const char *device, const
     if (order->seq <= last_seq)
         return error_set(err, ERROR_UNTRUSTED, "order: its number %lld is not above %lld, seen before",
                          (long long)order->seq, (long long)last_seq);
+    /* Numbers follow Unix seconds. One far ahead would make the device deaf for every later order, also after the key
+     * that signed it was taken back. */
+    if (now >= CLOCK_SET_AFTER && order->seq > now + SEQ_AHEAD)
+        return error_set(err, ERROR_UNTRUSTED, "order: its number %lld is years ahead of the time",
+                         (long long)order->seq);
     if (order->expires <= now)
         return error_set(err, ERROR_UNTRUSTED, "order: it has expired");
     return true;
