@@ -309,3 +309,16 @@ void gc_run(const struct gc *gc)
     gc_manifests(gc, &manifests);
     gc_objects(gc, &objects);
 }
+
+void gc_leftovers(int state_fd)
+{
+    static const char *const folders[] = {".",           STATE_IDENTITY, STATE_METADATA, STATE_MANIFESTS,
+                                          STATE_OBJECTS, STATE_SETS,     STATE_OUTBOX,   STATE_RUNS};
+
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        DIRECTORY(dir) = dir_open(state_fd, folders[i]);
+        for (struct dirent *entry; dir && (entry = next(dir));)
+            if (string_starts(entry->d_name, ".tmp-"))
+                unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+}

@@ -14,5 +14,7 @@ struct gc {
 };
 /* Only while nothing is being fetched. Failures are logged: the next time tries again. */
 void gc_run(const struct gc *gc);
+/* Temporary files that a killed agent left half written. At a start, before anything is written. */
+void gc_leftovers(int state_fd);
 
 #endif
