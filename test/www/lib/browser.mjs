@@ -41,7 +41,7 @@ export class Browser {
     await page.getByLabel('Name').fill(name);
     await page.getByLabel('Password').fill(password);
     await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByRole('navigation', { name: 'Main' }).waitFor({ state: 'attached' });
+    await page.getByRole('button', { name: `Account ${name}` }).waitFor();
   }
   async close() {
     for (const context of this.contexts) await context.close().catch(() => {});

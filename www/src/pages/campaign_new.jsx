@@ -136,8 +136,8 @@ function Form({ images }) {
                 {limits ? <Facts rows={imageWords(limits, seconds || 0)} /> : <p class="muted">Reading the limits of the image…</p>}
                 {limits?.mode === "replace" && count > 0 && <Note tone="attention" icon="pause"><p>{count === 1 ? "Its app does" : "Their apps do"} not run during that time.</p></Note>}
                 <FormError error={error} />
-                <Action type="submit" primary why={why} busy={busy}>{busy ? "Sending…" : count === undefined ? "Send" : `Send to ${plural(count, "device")}`}</Action>
-                {why && <p class="why-line muted">{why}</p>}
+                <Action type="submit" primary why={why} saidBy="send-why" busy={busy}>{busy ? "Sending…" : count === undefined ? "Send" : `Send to ${plural(count, "device")}`}</Action>
+                {why && <p class="why-line muted" id="send-why">{why}</p>}
                 <Command text={command} label="the same on a command line" />
             </aside>
         </form>

@@ -2,7 +2,8 @@
 import { useId } from "preact/hooks";
 import { Icon } from "./icon.jsx";
 
-export function Action({ why, primary, danger, icon, onClick, type = "button", busy, children, ...rest }) {
+/* saidBy: the id of an element that says `why` in plain sight already. */
+export function Action({ why, saidBy, primary, danger, icon, onClick, type = "button", busy, children, ...rest }) {
     const id = useId();
     const off = why || busy;
     return (
@@ -11,14 +12,14 @@ export function Action({ why, primary, danger, icon, onClick, type = "button", b
                 type={type}
                 class={primary ? "primary" : danger ? "danger" : undefined}
                 aria-disabled={off ? "true" : undefined}
-                aria-describedby={why ? id : undefined}
+                aria-describedby={why ? (saidBy ?? id) : undefined}
                 onClick={(event) => (off ? event.preventDefault() : onClick?.(event))}
                 {...rest}
             >
                 {icon && <Icon name={icon} />}
                 {children}
             </button>
-            {why && <span class="why" id={id} role="tooltip">{why}</span>}
+            {why && !saidBy && <span class="why" id={id} role="tooltip">{why}</span>}
         </span>
     );
 }

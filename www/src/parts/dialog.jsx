@@ -36,6 +36,7 @@ export function Dialog({ title, close, wide, children }) {
 export function FormDialog({ title, close, submit, verb, why, danger, command, wide, children }) {
     const [error, setError] = useState(null);
     const [busy, setBusy] = useState(false);
+    const reason = useId();
     async function send(event) {
         event.preventDefault();
         if (busy || why) return;
@@ -56,9 +57,9 @@ export function FormDialog({ title, close, submit, verb, why, danger, command, w
                 <FormError error={error} />
                 <div class="dialog-foot">
                     <button type="button" onClick={close}>Cancel</button>
-                    <Action type="submit" primary={!danger} danger={danger} why={why} busy={busy}>{busy ? "Working…" : verb}</Action>
+                    <Action type="submit" primary={!danger} danger={danger} why={why} saidBy={reason} busy={busy}>{busy ? "Working…" : verb}</Action>
                 </div>
-                {why && <p class="why-line muted">{why}</p>}
+                {why && <p class="why-line muted" id={reason}>{why}</p>}
             </form>
         </Dialog>
     );
