@@ -52,10 +52,13 @@ static bool take_body(struct console *console, int64_t device_id, const char *bo
     return true;
 }
 
+/* Also while the scheduler makes it: then orders_make waits for that, so that what was released before a
+ * check-in is in its answer. */
 static bool is_due(struct console *console, int64_t device_id)
 {
     fleet_lock(console->fleet);
-    bool stale = order_is_stale(fleet_by_id(console->fleet, device_id), clock_now());
+    const struct device *device = fleet_by_id(console->fleet, device_id);
+    bool stale = device->wish_taken || order_is_stale(device, clock_now());
     fleet_unlock(console->fleet);
     return stale;
 }

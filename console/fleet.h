@@ -78,6 +78,7 @@ struct device {
     int64_t order_seq, order_expires_at;
     char order_wish[SHA256_HEX]; /* digest of what the order says */
     bool wish_stale;             /* a release, run or decision may have changed the wish */
+    bool wish_taken;             /* somebody is thinking it over right now */
     int64_t work_from;           /* Unix seconds when its work on a diagnostic run begins or began; 0: none */
     bool offers;                 /* the order holds a run that was not given to the device yet */
     bool overdue;                /* an assignment's alarm: overdue, lost or revert_failed */

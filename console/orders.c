@@ -13,7 +13,8 @@
 #include <string.h>
 
 #define STEP_MOST 1000
-#define SEEN_AHEAD_S (INT64_C(20) * 365 * 86400) /* far beyond what a device accepts (repo/order.c): more is a lie */
+/* Far beyond what a device accepts (repo/order.c): more is a lie. */
+#define SEEN_AHEAD_S (INT64_C(20) * 365 * 86400)
 
 /* What is known about a device while its order is thought over. */
 struct draft {
@@ -43,6 +44,7 @@ static bool draft_take(struct fleet *fleet, int64_t device_id, struct draft *dra
     bool stale = device && order_is_stale(device, clock_now());
     if (stale) {
         device->wish_stale = false;
+        device->wish_taken = true;
         *draft = (struct draft){.device_id = device_id,
                                 .seq = device->order_seq,
                                 .seen = device->order_seen,
@@ -134,6 +136,7 @@ static void draft_apply(struct fleet *fleet, const struct draft *draft)
         device->order_expires_at = draft->order.expires;
         strcpy(device->order_wish, draft->wish);
     }
+    device->wish_taken = false;
     device->work_from = draft->work.due_from;
     device->offers = draft->work.waits;
     device->overdue = draft->work.alarm;
@@ -149,6 +152,16 @@ static void set_borrow(struct draft *draft, const struct draft *before)
         return;
     draft->order.set = before->order.set;
     draft->order.set_count = before->order.set_count;
+}
+
+/* Not made: it is to be thought over again. */
+static void draft_drop(struct fleet *fleet, const struct draft *draft)
+{
+    fleet_lock(fleet);
+    struct device *device = fleet_by_id(fleet, draft->device_id);
+    device->wish_taken = false;
+    device_wish_changed(device);
+    fleet_unlock(fleet);
 }
 
 /* --- making
@@ -193,7 +206,7 @@ static bool make_all(struct console *console, struct arena *arena, struct draft 
     if (!think_all(console, arena, drafts, count, &changed, err) ||
         (changed && !store_all(console, drafts, count, err))) {
         for (size_t i = 0; i < count; i++)
-            fleet_wish_changed(console->fleet, drafts[i].device_id);
+            draft_drop(console->fleet, &drafts[i]);
         return error_add(err, "no new orders");
     }
     for (size_t i = 0; i < count; i++)
