@@ -79,7 +79,7 @@ static bool file_fetch(struct cli *cli, const char *capture, const struct json *
         return false;
     }
     if (answer.status != 200)
-        return http_refused(&answer, &cli->err);
+        return cli_refused(cli, &answer);
     if (!string_is(json_string(file, "sha256"), hex))
         return error_set(&cli->err, ERROR_UNTRUSTED, "what arrived has the hash %.12s…, not %.12s…", hex,
                          json_string(file, "sha256") ? json_string(file, "sha256") : "(none)");

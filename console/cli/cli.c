@@ -96,13 +96,15 @@ int cli_fail(struct cli *cli)
         json_write_object(&writer, "error");
         json_write_string(&writer, "code", cli->unreachable ? "unreachable" : error_kind_name(cli->err.kind));
         json_write_string(&writer, "message", cli->err.text);
-        json_write_null(&writer, "request_id");
-        json_write_null(&writer, "hint");
+        json_write_string(&writer, "request_id", cli->request_id);
+        json_write_string(&writer, "hint", cli->hint);
         json_write_end(&writer, '}');
         json_write_end(&writer, '}');
         fprintf(stderr, "%s\n", text_string(&out));
     } else {
         fprintf(stderr, "locum: %s\n", cli_safe(cli, cli->err.text));
+        if (cli->hint)
+            fprintf(stderr, "  %s\n", cli_safe(cli, cli->hint));
     }
     return cli->unreachable ? EXIT_UNREACHABLE : codes[cli->err.kind];
 }

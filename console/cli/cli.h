@@ -67,6 +67,7 @@ struct cli {
     const char *url, *token, *ca_file;
     int unreachable; /* 1 when the last failure was the network's */
     struct error err;
+    const char *request_id, *hint; /* of the console's last refusal; NULL: none */
 };
 
 int cli_main(int argc, char **argv);
@@ -87,6 +88,8 @@ int cli_fail(struct cli *cli);
 /* Sends; true for 2xx. `path` is below /api/v1. `body` NULL: none. Otherwise cli->err says why not. */
 bool cli_call(struct cli *cli, const char *method, const char *path, const struct text *body,
               struct http_answer *answer);
+/* The console's refusal, whatever was asked, as cli->err; always false. */
+bool cli_refused(struct cli *cli, const struct http_answer *answer);
 /* cli_call and the answer's JSON, NULL on failure. */
 const struct json *cli_json(struct cli *cli, const char *method, const char *path, const struct text *body);
 /* All pages of a list, as one array. */

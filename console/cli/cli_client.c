@@ -79,6 +79,24 @@ bool cli_connect(struct cli *cli)
     return cli->http != NULL;
 }
 
+bool cli_refused(struct cli *cli, const struct http_answer *answer)
+{
+    struct error ignored = {0};
+    const struct json *said =
+        answer->size ? json_read(&cli->arena, answer->body, answer->size, &json_limits_small, &ignored)
+                     : NULL;
+    const struct json *error = json_get(said, "error");
+    cli->request_id = json_string(error, "request_id");
+    cli->hint = json_string(error, "hint");
+    http_refused(answer, &cli->err);
+    /* At a sign-in it is the password that is wrong: the console says so. */
+    if (answer->status == 401 && !string_is(cli->command->noun, "login"))
+        error_set(&cli->err, ERROR_DENIED, "%s",
+                  cli->token ? "this token is not valid (any more): set LOCUM_TOKEN or run `locum login`"
+                             : "not signed in: set LOCUM_TOKEN or run `locum login`");
+    return false;
+}
+
 bool cli_call(struct cli *cli, const char *method, const char *path, const struct text *body,
               struct http_answer *answer)
 {
@@ -100,12 +118,7 @@ bool cli_call(struct cli *cli, const char *method, const char *path, const struc
     }
     if (answer->status >= 200 && answer->status < 300)
         return true;
-    http_refused(answer, &cli->err);
-    if (answer->status == 401)
-        error_set(&cli->err, ERROR_DENIED, "%s",
-                  cli->token ? "this token is not valid (any more): set LOCUM_TOKEN or run `locum login`"
-                             : "not signed in: set LOCUM_TOKEN or run `locum login`");
-    return false;
+    return cli_refused(cli, answer);
 }
 
 const struct json *cli_json(struct cli *cli, const char *method, const char *path, const struct text *body)

@@ -1,7 +1,7 @@
 /* locum login: signs in with name and password once and keeps an API token in the settings file. */
 #include "console/cli/cli.h"
 
-#include "base/clock.h"
+#include "base/digest.h"
 #include "base/file.h"
 
 #include <ctype.h>
@@ -62,12 +62,14 @@ static const char *token_get(struct cli *cli, const char *name, const char *pass
     json_write_object(&writer, NULL);
     json_write_string(&writer, "name", name);
     json_write_string(&writer, "password", password);
-    char host[64] = "";
+    char host[64] = "", unique[9];
+    uint8_t bytes[4];
+    random_bytes(bytes, sizeof bytes); /* two sign-ins in one second are two tokens */
+    hex_encode(unique, bytes, sizeof bytes);
     gethostname(host, sizeof host - 1);
     for (char *c = host; *c; c++)
         *c = isalnum((unsigned char)*c) ? (char)tolower((unsigned char)*c) : '-';
-    json_write_string(&writer, "token",
-                      arena_printf(&cli->arena, "cli-%.40s-%lld", host, (long long)clock_now()));
+    json_write_string(&writer, "token", arena_printf(&cli->arena, "cli-%.40s-%s", host, unique));
     json_write_end(&writer, '}');
     const struct json *answer = cli_json(cli, "POST", "/login", &body);
     const char *token = json_string(answer, "token");

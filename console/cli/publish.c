@@ -132,7 +132,7 @@ static bool payload_put(struct cli *cli, const struct payload *payload, int64_t 
     }
     if (answer.status >= 200 && answer.status < 300)
         return true;
-    http_refused(&answer, &cli->err);
+    cli_refused(cli, &answer);
     return error_add(&cli->err, "%s", payload->source);
 }
 

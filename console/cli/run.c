@@ -85,18 +85,21 @@ int cli_run_show(struct cli *cli)
 }
 
 /* One line on standard error for each device whose state is another than in `before` (same order of devices).
- */
-static void changes_print(struct cli *cli, const struct json *before, const struct json *now)
+ * True when there was one. */
+static bool changes_print(struct cli *cli, const struct json *before, const struct json *now)
 {
     const struct json *old = json_get(before, "assignments"), *new = json_get(now, "assignments");
+    bool any = false;
     old = old ? old->first : NULL;
     for (new = new ? new->first : NULL; new; new = new->next, old = old ? old->next : NULL) {
         if (old && string_is(json_string(old, "state"), json_string(new, "state")))
             continue;
+        any = true;
         const char *text = json_string(json_get(new, "reason"), "text");
         fprintf(stderr, "%s  %s  %s%s%s\n", cli_cell(cli, new, "since"), cli_cell(cli, new, "device"),
                 cli_cell(cli, new, "state"), text ? ": " : "", text ? cli_safe(cli, text) : "");
     }
+    return any;
 }
 
 int cli_run_wait(struct cli *cli, int64_t campaign, int64_t number)
@@ -118,11 +121,14 @@ int cli_run_wait(struct cli *cli, int64_t campaign, int64_t number)
             arena_end(&fresh);
             return cli_fail(cli);
         }
-        changes_print(cli, before, run);
+        bool changed = changes_print(cli, before, run);
         bool late = timeout && clock_boot_ms() - began > timeout_s * 1000;
-        if (cli->ndjson && before)
+        bool ends = run_is_over(run) || late;
+        if (cli->ndjson && changed && !ends) {
             cli_print_json(run);
-        if (run_is_over(run) || late) {
+            fflush(stdout); /* who reads a stream waits for this line */
+        }
+        if (ends) {
             int code = late && !run_is_over(run) ? EXIT_TIMED_OUT
                        : run_is_good(run)        ? EXIT_DONE
                                                  : EXIT_DEVICE_FAILURES;
