@@ -384,7 +384,8 @@ static void step_begun(struct assignments *assignments, struct assignment *assig
     bool ours = strcmp(channel->run.id, assignment->id) == 0;
     struct error err = {0};
 
-    if (assignment->dropped && ours && !assignment->cancel_sent && assignment->state == ASSIGNMENT_RUNNING) {
+    /* The keeper knows whether it still runs, also when no event has told us yet. */
+    if (assignment->dropped && !assignment->cancel_sent && assignment->state == ASSIGNMENT_RUNNING) {
         ARENA(arena);
         TEXT(out);
         struct json_writer writer;

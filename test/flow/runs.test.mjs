@@ -152,6 +152,16 @@ test('the console is gone during the run and after it: the device reverts on tim
   assert.match(await (await captured(created.id)).read('run.log'), /began/);
 });
 
+test('a campaign that is ended while its image runs reverts the device at once', { skip }, async () => {
+  const created = await create('hangs', 50);
+  await inState(created.id, ['running']);
+  await world.json('campaign', 'end', String(created.id));
+  const a = await inState(created.id, ends, 20000);
+  assert.equal(a.state, 'cancelled', JSON.stringify(a));
+  await isBack(a);
+  assert.equal(a.reverted.proof.end, 'cancelled');
+});
+
 test('several agents on one machine run images at the same time, each under a uid of its own', { skip }, async () => {
   await world.device('cam-2', { settings: { 'app.command': `${app} --status ${path.join(world.folder, 'app-2.json')}` } });
   await until('it runs', async () => (await world.json('device', 'show', 'cam-2')).running.model?.version === '1.0.0');
