@@ -323,7 +323,12 @@ void tokens_create(struct request *request)
         answer_error(request, &err);
         return;
     }
-    if (role > request->role)
+    /* Nor one that outlives it. */
+    if (request->right_ends_at && (!lasts_s || clock_now() + lasts_s > request->right_ends_at))
+        lasts_s = request->right_ends_at - clock_now();
+    if (lasts_s < 0 || (request->right_ends_at && lasts_s == 0))
+        error_set(&err, ERROR_DENIED, "The token that asks has just ended");
+    else if (role > request->role)
         error_set(&err, ERROR_DENIED, "A token has at most your own role, here \"%s\"",
                   role_name(request->role));
     else if (token_add(request->console, request->operator_name, name, &role, lasts_s, token, &err)) {

@@ -17,7 +17,8 @@ struct people;
 struct person {
     int64_t id;
     const char *name;
-    enum role role; /* for a token: the lesser of its own and its operator's */
+    enum role role;     /* for a token: the lesser of its own and its operator's */
+    int64_t expires_at; /* of a token, Unix seconds; 0: never, and for a session */
 };
 
 const char *role_name(enum role role); /* "viewer", "support", "release", "admin" */

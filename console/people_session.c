@@ -251,7 +251,7 @@ static bool by_token(struct console *console, struct arena *arena, const char *t
     if (!conn)
         return false;
     struct db_query *query =
-        db_query(conn, "SELECT o.id, o.name, o.role, t.role FROM tokens t "
+        db_query(conn, "SELECT o.id, o.name, o.role, t.role, t.expires_at FROM tokens t "
                        "JOIN operators o ON o.id = t.operator_id "
                        "WHERE t.token = :token AND (t.expires_at IS NULL OR t.expires_at > :now)");
     db_bind_text(query, ":token", hash);
@@ -261,6 +261,7 @@ static bool by_token(struct console *console, struct arena *arena, const char *t
         person->name = db_text_copy(query, 1, arena);
         found = role_from_name(db_text(query, 2), &own) && role_from_name(db_text(query, 3), &least);
         person->role = found && own < least ? own : least;
+        person->expires_at = db_integer(query, 4);
     }
     if (!db_end(query, err))
         return false;

@@ -424,6 +424,7 @@ static bool person_allowed(struct exchange *exchange)
     request->operator_id = person.id;
     request->operator_name = person.name;
     request->role = person.role;
+    request->right_ends_at = person.expires_at;
     if (session && is_change(request) && !origin_is_ours(request, true))
         return deny(exchange, 403, "A change needs the Origin of the console's own pages", NULL);
     if (person.role < least)
