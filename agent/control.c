@@ -18,7 +18,6 @@
 #define CLOCK_SLACK_S 300 /* the clocks of two machines are never the same */
 #define EXIT_CONFLICT 5
 #define RETRY_AFTER_MOST_S 3600 /* a server that says more is not believed */
-#define FLOOR_AHEAD_S 86400     /* how far an order may take the clock's floor beyond our own clock */
 
 /* --- the keeper
  * --------------------------------------------------------------------------------------------------- */
@@ -142,7 +141,7 @@ static void wish_adopt(struct control *control, struct wish_box *box)
     control->fetch_at_ms = 0;
     backoff_reset(&control->fetch_backoff);
     job_review(control);
-    clock_floor_raise(control, earlier(box->wish.issued, clock_now() + FLOOR_AHEAD_S));
+    clock_floor_raise(control, earlier(box->wish.issued, clock_now() + CLOCK_SLACK_S));
     if (!assignments_take(&control->assignments, &box->wish, &err))
         log_event(LOG_WARNING, "assignments", "why=\"%s\"", err.text);
 }
@@ -321,6 +320,14 @@ static int64_t idle_ms(const struct control *control)
     return due > now ? due - now : 0;
 }
 
+/* Neither the floor nor the order that is followed may be of a time that our clock has not reached. */
+static bool clock_is_good(const struct control *control)
+{
+    int64_t most = clock_now() + CLOCK_SLACK_S;
+
+    return control->floors.clock <= most && (!control->box || control->box->wish.issued <= most);
+}
+
 static void turn(struct control *control)
 {
     keeper_look(control);
@@ -328,7 +335,7 @@ static void turn(struct control *control)
     wish_look(control);
     struct assignments_now now = {.wish = control->box ? &control->box->wish : NULL,
                                   .set = &control->set,
-                                  .clock_is_good = clock_now() + CLOCK_SLACK_S >= control->floors.clock,
+                                  .clock_is_good = clock_is_good(control),
                                   .may_start = !control->unfinished};
     assignments_step(&control->assignments, &now);
     const struct wish_version *wanted = control_set_step(control);

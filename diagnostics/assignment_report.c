@@ -122,7 +122,8 @@ static bool proof_is_consistent(const struct json *proof)
     return json_boolean(proof, "equal", !same) == same;
 }
 
-/* True when the device's key signed these very words about this very run, and they do not contradict each other. */
+/* True when the device's key signed these very words about this very run, and they do not contradict each
+ * other. */
 static bool proof_verify(const struct json *proof, const char *run_id, const struct public_key *key)
 {
     TEXT(canonical);
@@ -130,7 +131,8 @@ static bool proof_verify(const struct json *proof, const char *run_id, const str
     const char *hex = json_string(proof, "signature");
 
     return hex && hex_decode(signature, sizeof signature, hex) &&
-           string_is(json_string(proof, "run"), run_id) && proof_is_consistent(proof) && proof_signed_bytes(proof, &canonical) &&
+           string_is(json_string(proof, "run"), run_id) && proof_is_consistent(proof) &&
+           proof_signed_bytes(proof, &canonical) &&
            public_key_verify(key, canonical.bytes, canonical.size, signature);
 }
 
@@ -177,8 +179,8 @@ static bool proof_take(struct act *act, struct assignment *assignment, const str
 /* --- taking
  * ------------------------------------------------------------------------------------------------------- */
 
-/* A device cannot say that it began before it was asked to, or that it stays longer than the order allows: it would
- * never be overdue and would keep its place for ever. */
+/* A device cannot say that it began before it was asked to, or that it stays longer than the order allows: it
+ * would never be overdue and would keep its place for ever. */
 static void times_clip(struct assignment *assignment, const struct report *report)
 {
     int64_t now = clock_now(), begun = assignment->started_at ? assignment->started_at : report->at;

@@ -175,8 +175,8 @@ static bool order_is_for_us(const struct order *order, const char *device, const
     if (order->seq <= last_seq)
         return error_set(err, ERROR_UNTRUSTED, "order: its number %lld is not above %lld, seen before",
                          (long long)order->seq, (long long)last_seq);
-    /* Numbers follow Unix seconds. One far ahead would make the device deaf for every later order, also after the key
-     * that signed it was taken back. */
+    /* Numbers follow Unix seconds. One far ahead would make the device deaf for every later order, also after
+     * the key that signed it was taken back. */
     if (now >= CLOCK_SET_AFTER && order->seq > now + SEQ_AHEAD)
         return error_set(err, ERROR_UNTRUSTED, "order: its number %lld is years ahead of the time",
                          (long long)order->seq);
