@@ -18,8 +18,8 @@ struct audit_row {
  * row. */
 bool audit_add(struct db_conn *conn, const char *operator_name, const char *action, const char *object,
                const char *detail, struct error *err);
-/* Publications and releases stand in git first, and the audit follows: adds a row for each that git's history of
- * the asset has after the newest one that is here, with its author and time; the detail begins with
+/* Publications and releases stand in git first, and the audit follows: adds a row for each that git's history
+ * of the asset has after the newest one that is here, with its author and time; the detail begins with
  * "commit <12 digits>". So a console that died between commit and row loses none, and none comes twice.
  * `*added` is raised by their number. */
 bool audit_history(struct db_conn *conn, const char *product, const char *asset, size_t *added,

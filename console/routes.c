@@ -1,4 +1,5 @@
-/* Every path of both listeners: one row a line, grouped by noun. The server checks method, role and body before the handler runs. */
+/* Every path of both listeners: one row a line, grouped by noun. The server checks method, role and body
+ * before the handler runs. */
 #include "console/handlers.h"
 #include "console/server.h"
 

@@ -2,13 +2,18 @@
 
 #include "base/clock.h"
 #include "base/digest.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "console/console.h"
 #include "console/events.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #define PEOPLE_THREADS 64
@@ -355,6 +360,57 @@ static void wait_quiet(struct server *server, int64_t most_ms)
         nanosleep(&step, NULL);
 }
 
+struct stopping {
+    struct mg_context *context; /* NULL: nothing to stop */
+    pthread_t thread;
+    atomic_bool over;
+};
+
+static void *context_stop(void *context)
+{
+    struct stopping *stopping = context;
+
+    mg_stop(stopping->context);
+    stopping->over = true;
+    return NULL;
+}
+
+/* A connection to a port of ours that brings nothing. Where the port is not reached from here, nothing is
+ * lost but time. */
+static void port_wake(int number)
+{
+    const struct sockaddr_in address = {.sin_family = AF_INET,
+                                        .sin_port = htons((uint16_t)number),
+                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    FD(fd) = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0)
+        return; /* it is closed already, or in progress: both are fine */
+}
+
+/* Civetweb's accept loop looks at its stop flag every two seconds only, or when somebody connects. */
+static void ports_stop(struct server *server)
+{
+    const struct timespec pause = {.tv_nsec = 20 * 1000000L};
+    struct stopping stopping[2] = {{.context = server->ports[0].context},
+                                   {.context = server->ports[1].context}};
+
+    for (int i = 0; i < 2; i++) {
+        if (!stopping[i].context)
+            stopping[i].over = true;
+        else if (pthread_create(&stopping[i].thread, NULL, context_stop, &stopping[i]) != 0)
+            abort();
+    }
+    for (int i = 0; i < 2; i++) {
+        while (!stopping[i].over) {
+            port_wake(server->ports[i].number);
+            nanosleep(&pause, NULL);
+        }
+        if (stopping[i].context)
+            pthread_join(stopping[i].thread, NULL);
+    }
+}
+
 void server_stop(struct server *server, int64_t drain_ms)
 {
     if (!server)
@@ -363,11 +419,9 @@ void server_stop(struct server *server, int64_t drain_ms)
     wait_quiet(server, drain_ms);
     /* Idle connections would hold their threads, and so mg_stop, for seconds. */
     watch_shut(server, true);
-    for (int i = 0; i < 2; i++) {
-        if (server->ports[i].context)
-            mg_stop(server->ports[i].context);
+    ports_stop(server);
+    for (int i = 0; i < 2; i++)
         tls_context_free(server->ports[i].tls);
-    }
     mg_exit_library();
     watch_end(server);
     free(server);
