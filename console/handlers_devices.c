@@ -160,7 +160,7 @@ static bool wanted_write(struct request *request, const char *product, const cha
     for (size_t i = 0; i < count; i++)
         json_write_string(writer, set[i].asset, set[i].version);
     json_write_end(writer, '}');
-    return true;
+    return release_write_unfit(conn, product, hardware, writer, err);
 }
 
 /* Device and detail. */

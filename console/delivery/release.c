@@ -11,6 +11,7 @@
 #include "diagnostics/campaign.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #define ASSETS_MOST 256 /* in a set, as FORMAT.md has it */
@@ -40,7 +41,14 @@ bool release_wanted(void *context, const char *product, const char *asset, const
         return true; /* rather one too many than one that a device cannot find */
     struct db_query *query =
         db_query(conn, "SELECT 1 FROM release WHERE product = :product AND asset = :asset"
-                       " AND (version = :version OR next_version = :version)");
+                       " AND (version = :version OR next_version = :version)"
+                       /* or released before, and no release for all revisions came since */
+                       " UNION ALL SELECT 1 FROM history h WHERE h.product = :product AND h.asset = :asset"
+                       " AND h.version = :version AND h.what = 'release' AND NOT EXISTS"
+                       " (SELECT 1 FROM history n JOIN versions v ON v.product = n.product"
+                       " AND v.asset = n.asset AND v.version = n.version WHERE n.product = h.product"
+                       " AND n.asset = h.asset AND n.what = 'release' AND n.number > h.number"
+                       " AND v.hardware = '[]')");
     db_bind_text(query, ":product", product);
     db_bind_text(query, ":asset", asset);
     db_bind_text(query, ":version", version);
@@ -66,6 +74,26 @@ static bool fits(const char *hardware_json, const char *hardware)
     return false;
 }
 
+/* The newest release before that fits: a release for some revisions leaves the others with what they had. */
+static bool fitting_before(struct db_conn *conn, const char *product, const char *hardware,
+                           struct set_entry *entry, struct error *err)
+{
+    struct db_query *query =
+        db_query(conn, "SELECT h.version, v.hardware FROM history h JOIN versions v ON v.product = h.product"
+                       " AND v.asset = h.asset AND v.version = h.version WHERE h.product = :product"
+                       " AND h.asset = :asset AND h.what = 'release' ORDER BY h.number DESC");
+
+    db_bind_text(query, ":product", product);
+    db_bind_text(query, ":asset", entry->asset);
+    entry->version[0] = '\0';
+    while (!entry->version[0] && db_step(query)) {
+        const char *version = db_text(query, 0);
+        if (version && strlen(version) < sizeof entry->version && fits(db_text(query, 1), hardware))
+            strcpy(entry->version, version);
+    }
+    return db_end(query, err);
+}
+
 bool release_list(struct db_conn *conn, struct arena *arena, const char *product, const char *hardware,
                   struct set_entry **set, size_t *count, struct error *err)
 {
@@ -76,16 +104,39 @@ bool release_list(struct db_conn *conn, struct arena *arena, const char *product
     db_bind_text(query, ":product", product);
     *set = arena_array(arena, ASSETS_MOST, sizeof **set);
     *count = 0;
-    while (db_step(query) && *count < ASSETS_MOST) {
+    bool good = true;
+    while (good && *count < ASSETS_MOST && db_step(query)) {
         struct set_entry *entry = &(*set)[*count];
-        const char *version = db_text(query, 1);
 
-        if (!fits(db_text(query, 2), hardware) || strlen(version) >= sizeof entry->version)
-            continue;
-        strcpy(entry->asset, db_text(query, 0));
-        strcpy(entry->version, version);
-        (*count)++;
+        snprintf(entry->asset, sizeof entry->asset, "%s", db_text(query, 0));
+        snprintf(entry->version, sizeof entry->version, "%s", db_text(query, 1));
+        if (!fits(db_text(query, 2), hardware))
+            good = fitting_before(conn, product, hardware, entry, err);
+        *count += good && entry->version[0];
     }
+    struct error ignored;
+    return db_end(query, good ? err : &ignored) && good;
+}
+
+bool release_write_unfit(struct db_conn *conn, const char *product, const char *hardware,
+                         struct json_writer *writer, struct error *err)
+{
+    struct db_query *query =
+        db_query(conn, "SELECT asset, version, hardware FROM release WHERE product = :product"
+                       " AND version IS NOT NULL ORDER BY asset");
+
+    db_bind_text(query, ":product", product);
+    json_write_object(writer, "unfit");
+    while (db_step(query)) {
+        const char *revisions = db_text(query, 2);
+        if (fits(revisions, hardware))
+            continue;
+        json_write_object(writer, db_text(query, 0));
+        json_write_string(writer, "version", db_text(query, 1));
+        json_write_raw(writer, "hardware", revisions, strlen(revisions));
+        json_write_end(writer, '}');
+    }
+    json_write_end(writer, '}');
     return db_end(query, err);
 }
 

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/db.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "repo/manifest.h"
 
 #include <stdint.h>
@@ -27,6 +28,10 @@ const char *release_version(struct db_conn *conn, struct arena *arena, const cha
  * asset. Manifest hashes stay empty. */
 bool release_list(struct db_conn *conn, struct arena *arena, const char *product, const char *hardware,
                   struct set_entry **set, size_t *count, struct error *err);
+/* Writes the member "unfit": {"<asset>": {"version", "hardware": [revisions]}} of the releases that do not
+ * fit this hardware, so that a page can say why the device does not get them. */
+bool release_write_unfit(struct db_conn *conn, const char *product, const char *hardware,
+                         struct json_writer *writer, struct error *err);
 /* repo_wanted: released, about to be, or needed by a campaign that is not over. `context` is the console. */
 bool release_wanted(void *context, const char *product, const char *asset, const char *version);
 
