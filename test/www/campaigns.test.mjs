@@ -21,6 +21,9 @@ while [ $(date +%s) -lt $end ]; do
 done
 echo "sampling ended" >> $LOCUM_OUTPUT/run.log
 `;
+const big = `#!/bin/sh
+exec awk 'BEGIN { print "time,a [V],b [V],c [V],d [V]"; for (i = 0; i < 100000; i++) printf "%.3f,%.3f,%.3f,%.3f,%.3f\\n", 1795230000 + i / 1000, sin(i / 900), 2 + cos(i / 700), 4 + sin(i / 50) / 2, (i % 977) / 977 }' > $LOCUM_OUTPUT/counters.csv
+`;
 const skip = isRoot ? false : 'diagnostic runs need root for their namespaces';
 let world, browser, page;
 
@@ -30,6 +33,7 @@ before(async () => {
   await world.publish('demo/model', '1.0.0', { VERSION: '1.0.0\n', w: '1.0.0\n'.repeat(1000) });
   await world.publish('demo/model', '2.0.0', { VERSION: '2.0.0\n', w: '2.0.0\n'.repeat(1000) });
   await world.publish('demo/raw', '1.0.0', { 'diagnostic.json': JSON.stringify(limits), run: { bytes: script, mode: 0o755 } }, '--kind', 'diagnostic');
+  await world.publish('demo/big', '1.0.0', { 'diagnostic.json': JSON.stringify({ ...limits, max_output: 16 << 20, outputs: [{ path: 'counters.csv', type: 'timeseries' }] }), run: { bytes: big, mode: 0o755 } }, '--kind', 'diagnostic');
   await world.release('demo/model', '1.0.0');
   browser = await Browser.open(world);
   page = await browser.page();
@@ -76,6 +80,7 @@ test('before it is sent, the limits of an image are there in words', { skip }, a
   await visit(page, world, '/devices/cam-1');
   await page.getByRole('link', { name: 'Diagnose' }).click();
   await page.getByRole('heading', { name: 'New campaign' }).waitFor();
+  await page.getByLabel('Diagnostic image').selectOption('demo/raw');
   await page.getByText("The device's app is stopped and the image runs instead of it.").waitFor();
   await page.getByText('counters.csv (time series) and run.log (log)').waitFor();
   assert.equal(await page.getByLabel('cam-1').isChecked(), true);
@@ -95,7 +100,7 @@ test('before it is sent, the limits of an image are there in words', { skip }, a
 test('a campaign runs live to its proof and its capture', { skip }, async () => {
   await page.getByText("locum campaign create --image demo/raw@1.0.0 --filter product:demo --duration 8s").waitFor();
   await page.getByRole('button', { name: 'Send to 1 device' }).click();
-  await page.getByRole('heading', { name: 'Campaign 1', level: 1 }).waitFor();
+  await page.getByRole('heading', { name: /^Campaign \d+$/, level: 1 }).waitFor();
   const row = page.getByRole('row', { name: /cam-1/ });
   await row.getByText('running').waitFor({ timeout: 40000 });
   await page.getByRole('link', { name: '1 device on a diagnostic image' }).waitFor();
@@ -146,8 +151,21 @@ test('what was collected is seen as plot, table and log, as text only', { skip }
   assert.match(await readFile(await (await saved).path(), 'utf8'), /sampling began\n/);
 });
 
+test('a plot of four lines of 100,000 points is drawn in 60 ms', { skip }, async () => {
+  const made = await world.json('campaign', 'create', '--image', 'demo/big@1.0.0', '--device', 'cam-1', '--duration', '60s');
+  const capture = await until('the capture is complete', async () => (await world.api('GET', `/captures?campaign=${made.id}`)).find((one) => one.state === 'complete'), 60000);
+  const took = [];
+  for (let i = 0; i < 5; i++) {
+    await visit(page, world, `/captures/${capture.id}`);
+    await page.getByText('100,000 samples over').waitFor();
+    took.push(Number(await page.locator('.plot-box[data-drawn-ms]').getAttribute('data-drawn-ms')));
+  }
+  took.sort((a, b) => a - b);
+  assert.ok(took[2] <= 60, `${took} ms`);
+});
+
 test('a running campaign is ended for the devices that are in it, and the app returns', { skip }, async () => {
-  await visit(page, world, '/campaigns/new?device=cam-1');
+  await visit(page, world, '/campaigns/new?image=demo%2Fraw&device=cam-1');
   await page.getByLabel('Collect for').fill('100');
   await page.getByRole('button', { name: 'Send to 1 device' }).click();
   const row = page.getByRole('row', { name: /cam-1/ });

@@ -3,6 +3,25 @@ import uPlot from "uplot";
 
 const DASHES = [[], [8, 4], [2, 3], [12, 4, 2, 4], [6, 2], [2, 6], [14, 6], [4, 4, 1, 4]];
 const HEIGHT = 260;
+const dashOf = (i) => DASHES[(i + Math.floor(i / 8)) % DASHES.length];
+
+/* uPlot's own rows of [least increment, format, …], with 24 hours and days as the year begins them. */
+const AXIS_TIMES = [
+    [86400, "{YYYY}-{MM}-{DD}", null, null, null, null, null, null, 1],
+    [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{YYYY}-{MM}-{DD}", null, null, null, 1],
+    [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{YYYY}-{MM}-{DD}", null, null, null, 1],
+    [0.001, "{HH}:{mm}:{ss}.{fff}", "\n{YYYY}-{MM}-{DD}", null, "\n{YYYY}-{MM}-{DD}", null, null, null, 1],
+];
+
+/* As wide as the longest number. */
+function axisSize(plot, values) {
+    const longest = (values ?? []).reduce((most, text) => (text.length > most.length ? text : most), "");
+    plot.ctx.save();
+    plot.ctx.font = plot.axes[1].font[0];
+    const width = plot.ctx.measureText(longest).width / devicePixelRatio;
+    plot.ctx.restore();
+    return Math.max(72, Math.ceil(width) + 24);
+}
 
 /* Draws the columns of one unit into `box`; returns { end() }. */
 export function drawPlot(box, series, group) {
@@ -23,18 +42,18 @@ export function drawPlot(box, series, group) {
         return {
             width: Math.max(200, box.clientWidth),
             height: HEIGHT,
-            legend: { live: true },
+            legend: { live: true, markers: { width: 2, dash: (_, i) => (i > 0 && dashOf(i - 1).length ? "dashed" : "solid") } },
             cursor: { focus: { prox: 24 }, drag: { x: true, y: false } },
             focus: { alpha: 0.35 },
             scales: { x: { time: true } },
-            axes: [axis, { ...axis, size: 64 }],
+            axes: [{ ...axis, space: 110, values: AXIS_TIMES }, { ...axis, size: axisSize }],
             series: [
                 { label: "time", value: (_, t) => (t === null ? "–" : new Date(t * 1000).toISOString().slice(11, 23)) },
                 ...group.columns.map((column, i) => ({
                     label: series.names[column],
                     stroke: colour(`--plot-${(i % 8) + 1}`),
                     width: 1.5,
-                    dash: DASHES[(i + Math.floor(i / 8)) % DASHES.length],
+                    dash: dashOf(i),
                     points: { show: false },
                     spanGaps: false,
                     value: (_, v) => (v === null ? "–" : Number(v.toPrecision(6)).toString()),

@@ -26,10 +26,10 @@ export function AdmitButtons({ device, done }) {
                 <Action why={why} busy={busy} onClick={() => decide("reject", "turned away")}>Reject</Action>
             </span>
         );
-    if (device.admission === "retired") return <span class="muted">–</span>;
+    if (device.admission === "retired" || device.admission === "accepted") return null;
     return (
         <span class="actions">
-            {device.admission !== "accepted" && <Action why={why} busy={busy} onClick={() => decide("accept", "accepted")}>Accept<span class="sr"> {device.name}</span></Action>}
+            <Action why={why} busy={busy} onClick={() => decide("accept", "accepted")}>Accept<span class="sr"> {device.name}</span></Action>
             {device.admission === "pending" && <Action why={why} busy={busy} onClick={() => decide("reject", "rejected")}>Reject<span class="sr"> {device.name}</span></Action>}
         </span>
     );

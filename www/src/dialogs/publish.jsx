@@ -84,17 +84,17 @@ export function PublishDialog({ of = null, products = [], close, done }) {
             )}
             <div class="fields">
                 <Field label="Version" value={version} autocomplete="off" bad={badVersion} help={of?.newest && `Newest now: ${of.newest}`} onInput={(e) => setVersion(e.currentTarget.value.trim())} />
-                <Field label="Kind" help={of ? "An asset keeps its kind." : undefined}>
+                <Field label="Kind" help={of ? "An asset keeps its kind." : KINDS.find(([value]) => value === kind)[1]}>
                     {(id, described) => (
                         <select id={id} aria-describedby={described} value={kind} disabled={!!of} onChange={(e) => setKind(e.currentTarget.value)}>
-                            {KINDS.map(([value, what]) => <option key={value} value={value}>{value}: {what}</option>)}
+                            {KINDS.map(([value]) => <option key={value} value={value}>{value}</option>)}
                         </select>
                     )}
                 </Field>
-                <Field label="When it arrives">
-                    {(id) => (
-                        <select id={id} value={act} onChange={(e) => setActivation(e.currentTarget.value)}>
-                            {ACTIVATIONS.map(([value, what]) => <option key={value} value={value}>{value}: {what}</option>)}
+                <Field label="When it arrives" help={ACTIVATIONS.find(([value]) => value === act)[1]}>
+                    {(id, described) => (
+                        <select id={id} aria-describedby={described} value={act} onChange={(e) => setActivation(e.currentTarget.value)}>
+                            {ACTIVATIONS.map(([value]) => <option key={value} value={value}>{value}</option>)}
                         </select>
                     )}
                 </Field>

@@ -63,7 +63,7 @@ function DeviceOverview({ device, reload }) {
             <Section title="Assets" id="assets"><DeviceAssets device={device} /></Section>
             <div class="columns">
                 <Section title="Facts" id="facts">
-                    {Object.keys(device.facts ?? {}).length ? <Facts rows={Object.entries(device.facts).map(([key, value]) => [key.replaceAll("_", " "), fact(key, value)])} /> : <p class="muted">The device has not told any yet.</p>}
+                    {Object.keys(device.facts ?? {}).length ? <Facts rows={Object.entries(device.facts).map(([key, value]) => [key.replace(/_bytes$/, "").replaceAll("_", " "), fact(key, value)])} /> : <p class="muted">The device has not told any yet.</p>}
                 </Section>
                 <Section title="Identity" id="identity">
                     <Facts rows={[

@@ -24,7 +24,7 @@ export function Overview() {
                         <Fleet devices={now.devices} onImage={now.on_image} overdue={now.overdue} />
                         <Running runs={now.running} />
                         <Section title="Last changes" id="last" actions={<a href="/audit">Audit log</a>}>
-                            {now.last_audit.length ? <AuditTable rows={now.last_audit} /> : <p class="muted">Nothing has been changed yet.</p>}
+                            {now.last_audit.length ? <AuditTable brief rows={now.last_audit} /> : <p class="muted">Nothing has been changed yet.</p>}
                         </Section>
                         <Storage storage={now.storage} starter={now.starter_mode} />
                     </>

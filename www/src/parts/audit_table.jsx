@@ -7,12 +7,12 @@ export const AUDIT_COLUMNS = [
     { key: "operator", title: "Who", main: true, cell: (row) => row.operator || <span class="muted">server</span>, text: (row) => row.operator },
     { key: "action", title: "What", cell: (row) => row.action, text: (row) => row.action },
     { key: "object", title: "Object", cell: (row) => <code>{row.object}</code>, text: (row) => row.object },
-    { key: "detail", title: "Detail", wide: true, cell: (row) => <span class="wrap">{detail(row.detail)}</span>, text: (row) => detail(row.detail) },
+    { key: "detail", title: "Detail", wide: true, cell: (row) => detail(row.detail) && <span class="wrap">{detail(row.detail)}</span>, text: (row) => detail(row.detail) },
     { key: "hash", title: "Chain", cell: (row) => <Short text={row.hash} size={10} />, text: (row) => row.hash },
 ];
 
 const detail = (value) => (value && typeof value === "object" ? Object.entries(value).map(([k, v]) => `${k}: ${typeof v === "object" ? JSON.stringify(v) : v}`).join(", ") : (value ?? ""));
 
-export function AuditTable({ rows }) {
-    return <Table label="Audit log" columns={AUDIT_COLUMNS} rows={rows} id={(row) => row.id} sorted={false} />;
+export function AuditTable({ rows, brief }) {
+    return <Table label="Audit log" columns={brief ? AUDIT_COLUMNS.filter((column) => column.key !== "hash") : AUDIT_COLUMNS} rows={rows} id={(row) => row.id} sorted={false} />;
 }

@@ -49,13 +49,13 @@ function Plot({ series, group, name }) {
     if (error) return <Failure error={{ message: "The part that draws plots could not be loaded.", time: new Date() }} what="the plot" retry={() => location.reload()} />;
     return (
         <figure class="plot">
-            <figcaption>{group.unit ? <>in <strong>{group.unit}</strong></> : "without unit"} <span class="muted">drag to look closer, double click to go back</span></figcaption>
+            <figcaption>{group.unit && group.unit !== "1" ? <><strong>{says}</strong> in {group.unit}</> : <strong>{says}</strong>} <span class="muted">drag to look closer, double click to go back</span></figcaption>
             <div ref={box} class="plot-box" role="img" aria-label={`Plot of ${says} (${title}) in ${name}. The same numbers are in the table below.`} />
         </figure>
     );
 }
 
-const short = (value) => (value === null ? "–" : Math.abs(value) >= 1e6 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(3) : String(Number(value.toPrecision(6))));
+const short = (value) => (value === null ? "–" : Math.abs(value) >= 1e5 && Math.abs(value) < 1e13 ? number(Math.round(value)) : Math.abs(value) >= 1e13 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(3) : String(Number(value.toPrecision(6))));
 
 function FactsTable({ series }) {
     return (

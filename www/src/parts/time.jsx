@@ -1,6 +1,6 @@
 // A moment: how long ago, and exactly when on the second look.
 import { now } from "../clock.js";
-import { absolute, ago, countdown } from "../words.js";
+import { absolute, ago, countdown, duration } from "../words.js";
 
 export function Time({ at, both = false, none = "–" }) {
     if (!at) return <span class="muted">{none}</span>;
@@ -19,7 +19,7 @@ export function Left({ at, over = "over by" }) {
     const s = (new Date(at) - now.value) / 1000;
     return (
         <time datetime={at} title={absolute(new Date(at))} class="time num">
-            {s >= 0 ? countdown(s) : `${over} ${countdown(-s)}`}
+            {s > 7200 ? duration(s) : s >= 0 ? countdown(s) : `${over} ${countdown(-s)}`}
         </time>
     );
 }
