@@ -292,7 +292,7 @@ test('a download in flight at SIGTERM arrives whole, new requests are refused, a
   const download = ask('GET', `/objects/${hash}`, { onAnswer: (answer) => { answer.pause(); go(answer); } });
   const answer = await begun;
   const ended = world.console.stop();
-  await until('it says that it stops', () => /event=stopping/.test(world.console.output));
+  await until('new requests are refused', () => ask('GET', '/api/v1/assets').then((refused) => refused.status === 503 && /stopping/.test(refused.json.error.message) && refused.headers['retry-after'], (error) => error.code === 'ECONNREFUSED'));
   answer.resume();
   assert.equal(sha256((await download).bytes), hash);
   assert.deepEqual(await ended, { code: 0, signal: null });
