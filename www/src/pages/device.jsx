@@ -135,6 +135,7 @@ function AssetState({ row }) {
 
 function why(row) {
     if (row.reason) return row.reason;
+    if (row.unfit) return `${row.unfit.version} is released for hardware ${row.unfit.hardware.join(", ")} only; ${row.wanted ? `this device gets ${row.wanted}` : "this device gets none"}.`;
     if (row.version && row.version === row.wanted) return <span class="muted">runs what is released</span>;
     if (!row.wanted) return <span class="muted">no version is released; it stays with what it has</span>;
     if (row.offline) return `The device is not in touch; it takes ${row.wanted} when it comes back.`;
@@ -142,10 +143,10 @@ function why(row) {
 }
 
 function DeviceAssets({ device }) {
-    const names = [...new Set([...Object.keys(device.running ?? {}), ...Object.keys(device.wanted ?? {})])].sort();
+    const names = [...new Set([...Object.keys(device.running ?? {}), ...Object.keys(device.wanted ?? {}), ...Object.keys(device.unfit ?? {})])].sort();
     if (!names.length) return <Nothing command={`locum asset release ${device.product}/ASSET VERSION`}>Nothing is released for {device.product} yet, so the device runs no asset.</Nothing>;
     const offline = device.connectivity === "offline" || device.connectivity === "never_seen";
-    const rows = names.map((asset) => ({ asset, offline, ...device.running?.[asset], wanted: device.wanted?.[asset] ?? device.running?.[asset]?.wanted }));
+    const rows = names.map((asset) => ({ asset, offline, ...device.running?.[asset], unfit: device.unfit?.[asset], wanted: device.wanted?.[asset] ?? device.running?.[asset]?.wanted }));
     return <Table label="Assets of the device" columns={ASSET_COLUMNS(device.product)} rows={rows} id={(r) => r.asset} sorted={false} />;
 }
 
