@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,7 +166,9 @@ static void order_try(struct talk *talk, const struct json *json)
 
     if (seq == talk->refused_seq && clock_boot_ms() < talk->order_next_ms)
         return;
-    if (order_take(talk, json, &err)) {
+    bool taken = order_take(talk, json, &err);
+    malloc_trim(0); /* the metadata may have been megabytes */
+    if (taken) {
         talk->order_trouble[0] = '\0';
         talk->refused_seq = 0;
         backoff_reset(&talk->order_backoff);

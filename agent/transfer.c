@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <malloc.h>
 #include <string.h>
 
 #define SESSION_WAIT_MS 20000 /* for talk to open one */
@@ -156,6 +157,7 @@ void *transfer_run(void *context)
         if (connected && clock_boot_ms() - slept >= IDLE_MS) {
             http_disconnect(transfer.http);
             connected = false;
+            malloc_trim(0); /* a manifest of megabytes came and went */
         }
     }
     http_close(transfer.http);
