@@ -52,15 +52,15 @@ test('the same bytes again are no news, other bytes under the same version are r
 });
 
 test('an update moves changed files only', async () => {
-  const device = await world.device('frugal');
+  const device = await world.device('frugal', { product: 'frugal' });
   const same = randomBytes(2 << 20);
   const moved = async () => Number(/^locum_object_bytes_total\S* (\d+)/m.exec(await (await fetch(`${world.url}/metrics`)).text())[1]);
-  await world.publish('demo/parts', '1.0.0', { 'same.bin': same, 'new.bin': randomBytes(70000) });
-  await world.release('demo/parts', '1.0.0');
+  await world.publish('frugal/parts', '1.0.0', { 'same.bin': same, 'new.bin': randomBytes(70000) });
+  await world.release('frugal/parts', '1.0.0');
   await device.runs('parts', '1.0.0');
   const before = await moved();
-  await world.publish('demo/parts', '1.1.0', { 'same.bin': same, 'new.bin': randomBytes(80000) });
-  await world.release('demo/parts', '1.1.0');
+  await world.publish('frugal/parts', '1.1.0', { 'same.bin': same, 'new.bin': randomBytes(80000) });
+  await world.release('frugal/parts', '1.1.0');
   await device.runs('parts', '1.1.0');
   assert.equal(await moved() - before, 80000);
 });
