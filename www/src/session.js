@@ -24,10 +24,17 @@ export function signedIn(answer) {
     wasSignedIn.value = true;
 }
 
+/* The page goes first, so that nothing of it asks without a session; it comes back when the server could not be told. */
 export async function signOut() {
-    await api.remove("/session");
+    const before = session.value;
     wasSignedIn.value = false;
     session.value = null;
+    try {
+        await api.remove("/session");
+    } catch (error) {
+        signedIn(before);
+        throw error;
+    }
 }
 
 const ROLES = [

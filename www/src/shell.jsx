@@ -5,6 +5,7 @@ import { counts, liveState, paused, setPaused, waiting } from "./live.js";
 import { api } from "./api.js";
 import { roleWord, session, signOut } from "./session.js";
 import { clockTime, plural } from "./words.js";
+import { say } from "./status.js";
 import { Icon, Logo } from "./parts/icon.jsx";
 import { showKeys } from "./keys.jsx";
 import { PasswordDialog } from "./dialogs/password.jsx";
@@ -145,7 +146,7 @@ function Account() {
                     </label>
                     <button type="button" class="plain" onClick={() => { setOpen(false); setPassword(true); }}>Change password</button>
                     <button type="button" class="plain" onClick={() => { setOpen(false); showKeys(); }}>Keyboard shortcuts</button>
-                    <button type="button" class="plain" onClick={() => signOut()}>Sign out</button>
+                    <button type="button" class="plain" onClick={() => signOut().catch((error) => say(`Not signed out: ${error.message}`))}>Sign out</button>
                     <p class="muted small">Locum {who?.version}</p>
                 </div>
             )}
