@@ -329,8 +329,8 @@ bool channel_ask(struct channel *channel, struct arena *arena, struct json_write
     if (json_boolean(*answer, "ok", false))
         return true;
     const char *kind = json_string(*answer, "kind"), *reason = json_string(*answer, "reason");
-    channel->passing =
-        string_is(kind, error_kind_name(ERROR_CONFLICT)) || string_is(kind, error_kind_name(ERROR_LIMIT));
+    channel->conflict = string_is(kind, error_kind_name(ERROR_CONFLICT));
+    channel->passing = channel->conflict || string_is(kind, error_kind_name(ERROR_LIMIT));
     if (!reason)
         reason = json_string(*answer, "error");
     return error_set(err, ERROR_CONFLICT, "%s", reason ? reason : "the keeper refused without a reason");

@@ -39,8 +39,9 @@ struct channel {
     char limits[32], diagnostics[CHANNEL_WORDS]; /* empty: not known yet */
     bool yield;                                  /* a primary worker came */
     bool refused;                                /* another worker is there */
-    bool passing; /* the last refusal may pass by itself: a conflict with something that is under way, or no
-                     room */
+    bool conflict; /* the last refusal was for something else that is under way: it says nothing about what
+                      was asked */
+    bool passing;  /* as `conflict`, or for want of room: the last refusal may pass by itself */
     /* Called after each event of the app, before `app` is replaced. */
     void (*app_changed)(void *context, const struct channel_app *now);
     void *context;

@@ -49,9 +49,11 @@ static void app_changed(void *context, const struct channel_app *now)
 static void app_ensure(struct control *control)
 {
     const struct channel *channel = &control->channel;
+    const struct assignment *active = assignments_active(&control->assignments);
     struct error err = {0};
 
-    if (!control->worker->settings->app_command || control->unfinished || *channel->run.id ||
+    if (!control->worker->settings->app_command || control->unfinished || !channel->link ||
+        *channel->run.id || (active && assignment_is_begun(active)) ||
         (strcmp(channel->app.state, "stopped") != 0 && strcmp(channel->app.state, "none") != 0))
         return;
     if (!channel_do(&control->channel, "app_start", ASK_MS, &err))
@@ -67,9 +69,7 @@ static void keeper_look(struct control *control)
     if (channel->link) {
         channel_hear(channel);
     } else if (clock_boot_ms() >= channel->retry_at_ms) {
-        if (channel_connect(channel, &err))
-            app_ensure(control);
-        else
+        if (!channel_connect(channel, &err))
             log_event(LOG_WARNING, "keeper", "why=%s", log_quote(quoted, sizeof(quoted), err.text));
     }
     if (channel->yield || channel->refused) {
@@ -338,6 +338,7 @@ static void turn(struct control *control)
                                   .clock_is_good = clock_is_good(control),
                                   .may_start = !control->unfinished};
     assignments_step(&control->assignments, &now);
+    app_ensure(control);
     const struct wish_version *wanted = control_set_step(control);
     gc_step(control);
     jobs_step(control, wanted);

@@ -61,7 +61,10 @@ static void asset_write(const struct control *control, const char *asset, const 
     json_write_object(writer, asset);
     json_write_string(writer, "version", member ? member->entry.version : NULL);
     json_write_string(writer, "sha256", member ? member->entry.manifest : NULL);
-    json_write_string(writer, "state", current || reason ? "idle" : state_of(control, wanted));
+    if (control->unfinished) /* what `current` leads to is not committed */
+        json_write_string(writer, "state", "updating");
+    else
+        json_write_string(writer, "state", current || reason ? "idle" : state_of(control, wanted));
     json_write_integer(writer, "result", result);
     if (reason) {
         size_t size = strlen(reason) < REASON_SHOWN ? strlen(reason) : REASON_SHOWN;

@@ -23,10 +23,13 @@ static int64_t health_ms(const struct swap *swap)
     return swap->settings->app_health_timeout_s * 1000 + SLACK_MS;
 }
 
-/* The keeper's word: good, refused, or no word at all. */
-static enum told told_by(bool good, const struct error *err)
+/* The keeper's word: good, refused, or no word about this set. An adoption that a worker before us asked for
+ * may still be under way. */
+static enum told told_by(const struct swap *swap, bool good, const struct error *err)
 {
-    return good ? TOLD_GOOD : err->kind == ERROR_CONFLICT ? TOLD_BAD : TOLD_LOST;
+    if (good)
+        return TOLD_GOOD;
+    return err->kind == ERROR_CONFLICT && !swap->channel->conflict ? TOLD_BAD : TOLD_LOST;
 }
 
 static enum told tell_adopt(struct swap *swap, const struct journal *journal, struct error *err)
@@ -46,12 +49,12 @@ static enum told tell_adopt(struct swap *swap, const struct journal *journal, st
         json_write_string(&writer, NULL, *asset);
     json_write_end(&writer, ']');
     int64_t limit = swap->settings->app_adopt_timeout_s * 1000 + health_ms(swap);
-    return told_by(channel_ask(swap->channel, &arena, &writer, limit, &answer, err), err);
+    return told_by(swap, channel_ask(swap->channel, &arena, &writer, limit, &answer, err), err);
 }
 
 static enum told ask(struct swap *swap, const char *what, int64_t limit_ms, struct error *err)
 {
-    return told_by(channel_do(swap->channel, what, limit_ms, err), err);
+    return told_by(swap, channel_do(swap->channel, what, limit_ms, err), err);
 }
 
 static int64_t stop_ms(const struct swap *swap)
@@ -78,7 +81,8 @@ static enum told flip_and_tell(struct swap *swap, const struct journal *journal,
 
     if (has_app && !channel_connect(swap->channel, err))
         return TOLD_LOST;
-    if (has_app && journal->restart)
+    /* An app that does not run cannot be told: it is started on the new set. */
+    if (has_app && (journal->restart || strcmp(swap->channel->app.state, "stopped") == 0))
         return tell_restart(swap, journal, err);
     if (!set_flip(swap->state_fd, journal->to, err))
         return TOLD_LOST;
