@@ -17,13 +17,34 @@
 
 #define LOOK_EVERY_MS 2000
 
+/* The folder may be the app's own: a pipe put there would hold the keeper and every deadline with it, and
+ * another name of a file that is not the app's would have us write into that. */
+static int open_plain(const char *path, int flags, struct error *err)
+{
+    struct stat st;
+    FD(fd) = open(path, flags | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0640);
+    if (fd < 0) {
+        error_errno(err, "%s", path);
+        return -1;
+    }
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1) {
+        error_set(err, ERROR_INPUT, "%s is no file of its own", path);
+        return -1;
+    }
+    int plain = fd;
+    fd = -1;
+    return plain;
+}
+
 int app_log_open(const struct agent_settings *settings, struct error *err)
 {
     if (settings->app_log == NULL)
         return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-    int fd = open(settings->app_log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
-    if (fd < 0)
-        error_errno(err, "%s", settings->app_log);
+    int fd = open_plain(settings->app_log, O_WRONLY | O_CREAT | O_APPEND, err);
+    /* For the app itself it is an ordinary file, which O_NONBLOCK does not change; the flag is not handed on.
+     */
+    if (fd >= 0 && fcntl(fd, F_SETFL, O_APPEND) != 0)
+        fd_close(&fd);
     return fd;
 }
 
@@ -32,8 +53,10 @@ static bool copy_away(int fd, off_t size, const char *log, struct error *err)
 {
     char older[4096 + 4];
     snprintf(older, sizeof older, "%.4090s.1", log);
-    FD(out) = open(older, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+    FD(out) = open_plain(older, O_WRONLY | O_CREAT, err);
     if (out < 0)
+        return false;
+    if (ftruncate(out, 0) != 0)
         return error_errno(err, "%s", older);
     off_t from = size > APP_LOG_LIMIT ? size - APP_LOG_LIMIT : 0;
     while (from < size) {
@@ -51,8 +74,9 @@ static void look(void *context)
     struct app *app = context;
     struct error err = {0};
     struct stat st;
-    FD(fd) = open(app->settings->app_log, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > APP_LOG_LIMIT) {
+    FD(fd) = open_plain(app->settings->app_log, O_RDWR, &err);
+    err = (struct error){0};
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > APP_LOG_LIMIT) {
         /* Cut in any case: a full disk must not be the log's doing. */
         if (!copy_away(fd, st.st_size, app->settings->app_log, &err))
             log_event(LOG_WARNING, "app.log", "error=\"%s\"", err.text);

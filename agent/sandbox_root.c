@@ -246,16 +246,17 @@ static bool add_assets(const struct sandbox_plan *plan, struct error *err)
 static bool copy_log(const struct sandbox_plan *plan, const char *source, const char *path, struct error *err)
 {
     char target[PATH_MAX], piece[16384];
-    FD(in) = open(source, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (in < 0)
+    struct stat st;
+    /* The folder may be the app's: a pipe in the file's place must not hold us. */
+    FD(in) = open(source, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (in < 0 || fstat(in, &st) != 0 || !S_ISREG(st.st_mode))
         return true; /* nothing logged yet */
     if (!inside(plan, path, target, err))
         return false;
     FD(out) = open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     if (out < 0)
         return error_errno(err, "%s", path);
-    struct stat st;
-    if (fstat(in, &st) == 0 && st.st_size > LOG_COPY_LIMIT)
+    if (st.st_size > LOG_COPY_LIMIT)
         lseek(in, -LOG_COPY_LIMIT, SEEK_END);
     ssize_t n;
     while ((n = read(in, piece, sizeof piece)) > 0)
