@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define RUN_FILE_LIMIT (64 << 10)
+#define CONSUMED_MOST 4096 /* marks, each a file */
 
 bool run_id_is_valid(const char *id)
 {
@@ -133,6 +134,24 @@ bool run_plan_read(struct arena *arena, const struct json *request, struct run_p
     return read_params(arena, request, plan);
 }
 
+/* A server that makes runs without end and lets none of them lapse must not fill the disk with marks. */
+static bool marks_have_room(int state_fd, struct error *err)
+{
+    int folder = folder_open_beneath(state_fd, STATE_KEEPER_CONSUMED, err);
+    DIR *names = folder < 0 ? NULL : fdopendir(folder);
+    int count = 0;
+
+    if (names == NULL) {
+        fd_close(&folder);
+        return err->kind != ERROR_NONE ? false : error_errno(err, "marks of runs");
+    }
+    while (count <= CONSUMED_MOST && readdir(names) != NULL)
+        count++;
+    closedir(names);
+    return count <= CONSUMED_MOST ||
+           error_set(err, ERROR_LIMIT, "more than %d earlier runs have not lapsed yet", CONSUMED_MOST);
+}
+
 bool run_write_down(int state_fd, const struct run_plan *plan, struct error *err)
 {
     char path[128], boot[BOOT_ID_SIZE];
@@ -150,7 +169,7 @@ bool run_write_down(int state_fd, const struct run_plan *plan, struct error *err
     json_write_string(&writer, "boot_id", boot_id(boot));
     json_write_end(&writer, '}');
     path_of(path, STATE_KEEPER_RUNS, plan->id, "");
-    if (!folder_make(state_fd, path, 0700, err))
+    if (!marks_have_room(state_fd, err) || !folder_make(state_fd, path, 0700, err))
         return false;
     path_of(path, STATE_KEEPER_RUNS, plan->id, "run.json");
     return file_write(state_fd, path, text.bytes, text.size, 0600, err);
