@@ -3,7 +3,7 @@
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFileSync, readdirSync, statSync, lstatSync } from 'node:fs';
+import { readFileSync, readdirSync, statSync, lstatSync, writeFileSync } from 'node:fs';
 import { World, until, path, build, isRoot, run as execute } from './lib/locum.mjs';
 import { Hand, sha256 } from './lib/hand.mjs';
 import { Evil, key, envelope } from './lib/evil.mjs';
@@ -150,7 +150,27 @@ test('nobody else on the machine can read the console\'s or a device\'s state', 
   await device.stop();
 });
 
+test('a pipe in the place of the app\'s older log does not hold the keeper', async () => {
+  const log = await world.file('logs/app.log', Buffer.alloc(9 << 20, 0x61));
+  assert.equal((await execute('mkfifo', [`${log}.1`])).code, 0);
+  const device = await world.device('logs', { settings: { 'app.command': `${path.join(build, 'test/flow/app')} --status ${path.join(world.folder, 'logs-app.json')}`, 'app.log': log } });
+  await until('the log is cut', () => statSync(log).size < 1 << 20, 20000);
+  await device.runs('model', '1.0.0');
+  await device.stop();
+});
+
 // --- a fully compromised server
+
+test('runs without end whose marks never lapse do not fill the device', { skip: isRoot ? false : 'runs need root' }, async () => {
+  const device = await world.device('marks');
+  await device.runs('model', '1.0.0');
+  for (let i = 0; i < 4097; i++) writeFileSync(path.join(device.state, 'keeper/consumed', randomBytes(16).toString('hex')), '{"not_after":9007199254740991}\n');
+  const { id } = await world.json('campaign', 'create', '--image', 'demo/look@1.0.0', '--duration', '5s', '--device', 'marks');
+  await until('the device says why it does not begin', () => /earlier runs have not lapsed/.test(device.agent.output));
+  assert.notEqual((await assignment(id)).state, 'running');
+  assert.ok(readdirSync(path.join(device.state, 'keeper/runs')).length === 0);
+  await device.stop();
+});
 
 test('a compromised server can withhold and choose, and no more', { timeout: 240000 }, async (t) => {
   const evil = await Evil.open(world);
