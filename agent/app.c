@@ -108,7 +108,10 @@ static void gone(void *context, short events)
     loop_cancel(app->loop, &app->kill);
     pid_t pid = app->pid;
     spawn_reap(pid, &app->pidfd, &status);
+    /* Not of the set: of the keeper that ended. The fresh app is told of the set when it connects. */
+    bool blameless = app->found && app->wanted && app_adoption_is_untold(app);
     app->pid = 0;
+    app->found = false;
     app->busy_until = 0;
     forget_written(app);
     log_event(LOG_INFO, "app.exited", "pid=%d status=\"%s\" wanted=%s", (int)pid, status_text(status, text),
@@ -118,7 +121,8 @@ static void gone(void *context, short events)
         back_off(app, reason);
     else
         set_state(app, APP_STOPPED);
-    app_adoption_fail(app, reason);
+    if (!blameless)
+        app_adoption_fail(app, reason);
     app_health_stop(app, reason);
     if (!app->wanted)
         tell_stopped(app);
@@ -226,7 +230,7 @@ static bool find_running(struct app *app, struct error *err)
     app->pid = pid;
     app->pidfd = pidfd;
     app->start_time = start;
-    app->wanted = true;
+    app->wanted = app->found = true;
     app->started_ms = clock_boot_ms();
     log_event(LOG_INFO, "app.found", "pid=%d", (int)pid);
     return watch_process(app, err);

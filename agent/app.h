@@ -69,6 +69,7 @@ struct app {
     struct loop *loop;
     enum app_state state;
     bool wanted; /* restart it when it exits */
+    bool found;  /* a keeper before us started it, and the end of that one may have been too much for it */
     pid_t pid;   /* 0: not there */
     int pidfd;
     int64_t start_time; /* clock ticks since boot */
@@ -117,6 +118,7 @@ bool app_check_health(struct app *app, app_done *done, void *context, struct err
 bool app_links_open(struct app *app, struct error *err);
 void app_links_close(struct app *app);
 void app_adoption_fail(struct app *app, const char *reason); /* the app is gone */
+bool app_adoption_is_untold(const struct app *app);          /* under way, and the app has not heard of it */
 /* app_health.c */
 void app_health_stop(struct app *app, const char *reason); /* ends a check under way */
 /* app_log.c */

@@ -99,6 +99,16 @@ void app_adoption_fail(struct app *app, const char *reason)
         adoption_end(app, reason);
 }
 
+bool app_adoption_is_untold(const struct app *app)
+{
+    if (app->adoption.set[0] == '\0' || app->settings->app_notify != APP_NOTIFY_SOCKET)
+        return false;
+    for (size_t i = 0; i < APP_LINKS; i++)
+        if (app->links[i].link != NULL && app->links[i].told)
+            return false;
+    return true;
+}
+
 static void ready(void *context, short events);
 
 static bool send_line(struct app_link *one, const struct text *line)

@@ -238,6 +238,46 @@ static void a_killed_keeper_finds_its_app_and_starts_no_second(void **state)
     bench_end(&bench);
 }
 
+/* The answer to the last request that was sent without waiting. */
+static const struct json *answer_of(struct bench *bench)
+{
+    struct error err = {0};
+    int64_t until = clock_boot_ms() + BENCH_WAIT_MS;
+    for (;;) {
+        const struct json *line = link_next(bench->link, &bench->arena, &err);
+        if (line != NULL && json_integer(line, "id", 0) == bench->id)
+            return line;
+        struct pollfd poller = {.fd = link_fd(bench->link), .events = POLLIN};
+        if (line == NULL &&
+            (clock_boot_ms() > until || (poll(&poller, 1, 1000) > 0 && !link_fill(bench->link, &err))))
+            fail_msg("no answer: %s", err.text);
+    }
+}
+
+/* The app that a killed keeper left ends before it connects to the next one: that says nothing of the set. */
+static void the_end_of_a_found_app_is_not_blamed_on_a_set_it_never_heard_of(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct error err = {0};
+    TEXT(line);
+    start_speaking(&bench, "adopt", "");
+    pid_t app = bench_app_pid(&bench);
+    bench_kill_keeper(&bench);
+    assert_int_equal(mkdirat(bench.state_fd, "sets/5", 0755), 0);
+    assert_int_equal(unlinkat(bench.state_fd, "current", 0), 0);
+    assert_int_equal(symlinkat("sets/5", bench.state_fd, "current"), 0);
+    bench_keeper(&bench);
+    assert_int_equal(bench_app_pid(&bench), app);
+    text_printf(&line, "{\"id\":%lld,\"do\":\"adopt\",\"set\":\"5\",\"path\":\"%s/sets/5\",\"changed\":[]}",
+                (long long)++bench.id, bench.state);
+    assert_true(link_send(bench.link, &line, &err));
+    assert_int_equal(kill(app, SIGKILL), 0);
+    assert_true(bench_ok(answer_of(&bench)));
+    bench_await_file(&bench, "heard.txt", "{\"set\":\"5\",\"changed\":[],\"path\":\"");
+    bench_end(&bench);
+}
+
 static void a_stale_pid_is_not_taken_for_the_app(void **state)
 {
     (void)state;
@@ -428,6 +468,7 @@ int main(int argc, char **argv)
         bench_test(an_app_that_ends_is_started_again),
         bench_test(a_program_that_is_missing_is_said_and_tried_again),
         bench_test(a_killed_keeper_finds_its_app_and_starts_no_second),
+        bench_test(the_end_of_a_found_app_is_not_blamed_on_a_set_it_never_heard_of),
         bench_test(a_stale_pid_is_not_taken_for_the_app),
         bench_test(an_app_that_ignores_sigterm_is_killed),
         bench_test(a_signal_tells_the_app_and_health_decides),
