@@ -1,4 +1,5 @@
-/* Words that the device and the console share: paths, states, results, limits of the device protocol. See PROTOCOL.md. */
+/* Words that the device and the console share: paths, states, results, limits of the device protocol. See
+ * PROTOCOL.md. */
 #ifndef AGENT_PROTOCOL_H
 #define AGENT_PROTOCOL_H
 
@@ -16,10 +17,10 @@
 #define SESSION_SIGNED_PREFIX "locum-session-v1\n" /* then <key id>\n<nonce>\n<counter>\n */
 
 #define CLAIM_SECRET_CHARS 26
-#define CHECKIN_LIMIT (64 << 10)      /* bytes of a check-in body */
-#define REPORTS_LIMIT (256 << 10)     /* bytes of a reports body */
+#define CHECKIN_LIMIT (64 << 10)  /* bytes of a check-in body */
+#define REPORTS_LIMIT (256 << 10) /* bytes of a reports body */
 #define REPORTS_MOST 64
-#define CAPTURE_PIECE (8 << 20)       /* bytes of one PATCH */
+#define CAPTURE_PIECE (8 << 20) /* bytes of one PATCH */
 #define CAPTURE_FILES_MOST 1000
 #define CAPTURE_LIST_LIMIT (1 << 20)
 #define FACTS_MOST 64

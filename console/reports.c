@@ -10,8 +10,9 @@
 #include <string.h>
 
 #define KEPT_S (30 * 86400)
-#define KEPT_MOST 8192 /* of one device: twice what its outbox holds, so that no honest repeat is forgotten  \
-                        */
+#define KEPT_MOST                                                                                            \
+    8192 /* of one device: twice what its outbox holds, so that no honest repeat is forgotten                \
+          */
 
 /* One request's reports on their way into the database. */
 struct taking {

@@ -51,7 +51,7 @@ struct request {
     int64_t operator_id;
     enum role role;
     int64_t right_ends_at; /* of the API token that asks, Unix seconds; 0: it does not end by itself */
-    int64_t device_id; /* devices: row id */
+    int64_t device_id;     /* devices: row id */
     const char *device_name;
     const char *address; /* the peer's, as text: "127.0.0.1" */
 };
