@@ -53,7 +53,10 @@ function beganAt(pid) {
 function ofTheImage() {
   const uid = readFileSync(path.join(device.state, 'keeper/uid'), 'utf8');
   return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid)).filter((pid) => {
-    try { return new RegExp(`^Uid:\t${uid}\t`, 'm').test(readFileSync(`/proc/${pid}/status`, 'utf8')); } catch { return false; }
+    try {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      return new RegExp(`^Uid:\t${uid}\t`, 'm').test(status) && !/^State:\tZ/m.test(status); // a zombie waits for init alone
+    } catch { return false; }
   });
 }
 /** The app is back and evaluates, nothing of the image is left on this machine. */
