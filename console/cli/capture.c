@@ -104,6 +104,8 @@ static bool file_download(struct cli *cli, int to, const char *device, const cha
     if (fd < 0)
         return false;
     bool good = file_fetch(cli, capture, file, fd) || error_add(&cli->err, "%s", whole);
+    if (good && faccessat(to, whole, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        fprintf(stderr, "%s was there and is replaced\n", whole);
     if (good && renameat(to, part, to, whole) != 0)
         good = error_errno(&cli->err, "%s", whole);
     if (!good)
