@@ -115,7 +115,7 @@ function Form({ images }) {
                     <div class="fields">
                         <Field label="Collect for" type="number" min="1" inputmode="numeric" value={amount} bad={badDuration} onInput={(e) => setAmount(e.currentTarget.value)} />
                         <Field label="Unit">{(id) => <select id={id} value={unit} onChange={(e) => setUnit(e.currentTarget.value)}>{UNITS.map(([value, , word]) => <option key={value} value={value}>{word}</option>)}</select>}</Field>
-                        <Field label="At once" help="Empty: all." inputmode="numeric" value={parallel} bad={badParallel} onInput={(e) => setParallel(e.currentTarget.value.trim())} />
+                        <Field label="Most at once" help="Devices; empty: all." inputmode="numeric" value={parallel} bad={badParallel} onInput={(e) => setParallel(e.currentTarget.value.trim())} />
                     </div>
                     <div class="choices" role="radiogroup" aria-label="When">
                         <label class="check"><input type="radio" name="when" checked={when === "now"} onChange={() => setWhen("now")} />Now</label>
