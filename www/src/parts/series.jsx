@@ -59,7 +59,7 @@ const short = (value) => (value === null ? "–" : Math.abs(value) >= 1e5 && Mat
 
 function FactsTable({ series }) {
     return (
-        <div class="table-box">
+        <div class="table-box scrolls" role="region" aria-label="Figures of the columns" tabIndex={0}>
             <table aria-label="Columns of the time series" class="plain-table">
                 <thead><tr><th scope="col">Column</th><th scope="col">Unit</th><th scope="col" class="num">Least</th><th scope="col" class="num">Mean</th><th scope="col" class="num">Greatest</th></tr></thead>
                 <tbody>
