@@ -282,16 +282,3 @@ bool cgroup_remove(const struct cgroup_host *host, const char *name, struct erro
     bool removed = group_remove(first, err);
     return group_remove(second, err) && removed;
 }
-
-bool cgroup_exists(const struct cgroup_host *host, const char *name)
-{
-    char path[GROUP_PATH];
-    struct stat st;
-    if (host->kind == CGROUP_NONE)
-        return false;
-    group_path(host->memory, name, path);
-    if (stat(path, &st) == 0)
-        return true;
-    group_path(host->pids, name, path);
-    return stat(path, &st) == 0;
-}

@@ -38,6 +38,5 @@ int cgroup_kill(const struct cgroup_host *host, const char *name);
 bool cgroup_ran_out(const struct cgroup_host *host, const char *name);
 /* Removes the group; missing is fine. Fails with CONFLICT while a process is inside. */
 bool cgroup_remove(const struct cgroup_host *host, const char *name, struct error *err);
-bool cgroup_exists(const struct cgroup_host *host, const char *name);
 
 #endif

@@ -214,30 +214,12 @@ void db_bind_integer(struct db_query *query, const char *name, int64_t value)
         bound(query, sqlite3_bind_int64(query->stmt, at, value));
 }
 
-void db_bind_real(struct db_query *query, const char *name, double value)
-{
-    int at = place(query, name);
-
-    if (at)
-        bound(query, sqlite3_bind_double(query->stmt, at, value));
-}
-
 void db_bind_null(struct db_query *query, const char *name)
 {
     int at = place(query, name);
 
     if (at)
         bound(query, sqlite3_bind_null(query->stmt, at));
-}
-
-void db_bind_blob(struct db_query *query, const char *name, const void *bytes, size_t size)
-{
-    int at = place(query, name);
-
-    if (at && size == 0)
-        bound(query, sqlite3_bind_zeroblob(query->stmt, at, 0));
-    else if (at)
-        bound(query, sqlite3_bind_blob64(query->stmt, at, bytes, size, SQLITE_TRANSIENT));
 }
 
 bool db_step(struct db_query *query)
@@ -288,11 +270,6 @@ int64_t db_integer(struct db_query *query, int column)
     return sqlite3_column_int64(query->stmt, column);
 }
 
-double db_real(struct db_query *query, int column)
-{
-    return sqlite3_column_double(query->stmt, column);
-}
-
 const char *db_text(struct db_query *query, int column)
 {
     return (const char *)sqlite3_column_text(query->stmt, column);
@@ -303,14 +280,6 @@ char *db_text_copy(struct db_query *query, int column, struct arena *arena)
     const char *text = db_text(query, column);
 
     return text ? arena_strdup(arena, text) : NULL;
-}
-
-const void *db_blob(struct db_query *query, int column, size_t *size)
-{
-    const void *bytes = sqlite3_column_blob(query->stmt, column);
-
-    *size = (size_t)sqlite3_column_bytes(query->stmt, column);
-    return bytes;
 }
 
 bool db_is_null(struct db_query *query, int column)

@@ -42,9 +42,7 @@ void db_checkpoint(struct db *db);
 struct db_query *db_query(struct db_conn *conn, const char *sql);
 void db_bind_text(struct db_query *query, const char *name, const char *value); /* NULL binds NULL; copied */
 void db_bind_integer(struct db_query *query, const char *name, int64_t value);
-void db_bind_real(struct db_query *query, const char *name, double value);
 void db_bind_null(struct db_query *query, const char *name);
-void db_bind_blob(struct db_query *query, const char *name, const void *bytes, size_t size); /* copied */
 /* true: a row is there. false: no more rows, or failure (db_end tells which). */
 bool db_step(struct db_query *query);
 /* Ends the statement. true when nothing failed. A violated unique or foreign key is a CONFLICT. Always call
@@ -53,13 +51,11 @@ bool db_end(struct db_query *query, struct error *err);
 /* step + end for statements without rows; `changes` (may be NULL) is the number of rows changed. */
 bool db_run(struct db_query *query, int64_t *changes, struct error *err);
 
-/* Columns of the present row, by position. Text and blob are valid until the next step or end; copy into the
+/* Columns of the present row, by position. Text is valid until the next step or end; copy into the
  * arena. */
 int64_t db_integer(struct db_query *query, int column);
-double db_real(struct db_query *query, int column);
 const char *db_text(struct db_query *query, int column);                     /* NULL for NULL */
 char *db_text_copy(struct db_query *query, int column, struct arena *arena); /* NULL for NULL */
-const void *db_blob(struct db_query *query, int column, size_t *size);
 bool db_is_null(struct db_query *query, int column);
 int64_t db_last_id(struct db_conn *conn);
 

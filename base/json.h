@@ -76,7 +76,6 @@ void json_write_end(struct json_writer *writer, char bracket);                  
 void json_write_string(struct json_writer *writer, const char *key, const char *value); /* NULL writes null */
 void json_write_bytes(struct json_writer *writer, const char *key, const char *value, size_t size);
 void json_write_integer(struct json_writer *writer, const char *key, int64_t value);
-void json_write_number(struct json_writer *writer, const char *key, double value); /* not finite: null */
 void json_write_boolean(struct json_writer *writer, const char *key, bool value);
 void json_write_null(struct json_writer *writer, const char *key);
 void json_write_time(struct json_writer *writer, const char *key,

@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,23 +121,6 @@ void json_write_integer(struct json_writer *writer, const char *key, int64_t val
 {
     put_name(writer, key);
     text_printf(writer->out, "%lld", (long long)value);
-}
-
-/* The shortest of 15 to 17 digits that reads back as the same number. */
-void json_write_number(struct json_writer *writer, const char *key, double value)
-{
-    char digits[40];
-
-    if (!isfinite(value)) {
-        json_write_null(writer, key);
-        return;
-    }
-    for (int precision = 15; precision <= 17; precision++) {
-        snprintf(digits, sizeof(digits), "%.*g", precision, value);
-        if (strtod(digits, NULL) == value)
-            break;
-    }
-    json_write_raw(writer, key, digits, strlen(digits));
 }
 
 void json_write_boolean(struct json_writer *writer, const char *key, bool value)

@@ -202,16 +202,6 @@ void device_wish_changed(struct device *device)
     device->wish_stale = true;
 }
 
-int64_t fleet_wish_changed(struct fleet *fleet, int64_t device_id)
-{
-    fleet_lock(fleet);
-    struct device *device = fleet_by_id(fleet, device_id);
-    if (device)
-        device_wish_changed(device);
-    fleet_unlock(fleet);
-    return device != NULL;
-}
-
 int64_t fleet_product_wish_changed(struct fleet *fleet, const char *product)
 {
     int64_t changed = 0;

@@ -108,9 +108,8 @@ enum connectivity device_connectivity(const struct fleet *fleet, const struct de
 /* Marks a device's wish as to be thought over: its next check-in or the next orders_step does. */
 void device_wish_changed(struct device *device);
 
-/* Takes and gives the lock itself: the wish of one device, or of all of a product, may have changed. Returns
- * how many. */
-int64_t fleet_wish_changed(struct fleet *fleet, int64_t device_id);
+/* Takes and gives the lock itself: the wish of all devices of a product may have changed. Returns how many.
+ */
 int64_t fleet_product_wish_changed(struct fleet *fleet, const char *product);
 /* Numbers for pages and metrics, counted under the lock. */
 struct fleet_counts {

@@ -257,6 +257,19 @@ static void check_processes(const struct bench *bench)
     closedir(proc);
 }
 
+/* v1 and v2: a group is a folder below each controller's. */
+static bool group_exists(const struct cgroup_host *host, const char *name)
+{
+    const char *const folders[] = {host->memory, host->pids};
+    char path[CGROUP_PATH + 128];
+    for (size_t i = 0; host->kind != CGROUP_NONE && i < sizeof folders / sizeof folders[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", folders[i], name);
+        if (access(path, F_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* The groups of this bench's own runs: other tests may have theirs just now. */
 static void check_groups(const struct bench *bench)
 {
@@ -269,7 +282,7 @@ static void check_groups(const struct bench *bench)
     const struct dirent *entry;
     while (folder != NULL && (entry = readdir(folder)) != NULL) {
         snprintf(name, sizeof name, "locum-%.32s", entry->d_name);
-        if (cgroup_exists(&host, name))
+        if (group_exists(&host, name))
             fail_msg("the control group %s is left", name);
     }
     if (folder != NULL)
