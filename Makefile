@@ -69,10 +69,10 @@ AGENT := $(filter-out agent/main.c,$(wildcard agent/*.c))
 EXAMPLE := $(wildcard agent/example/*.c)
 # The agent stands on the base without the database and without making certificates, and on the formats that travel.
 AGENT_BASE := $(filter-out base/db.c base/db_%.c base/certificate.c,$(BASE))
-AGENT_REPO := $(foreach noun,name version manifest limits metadata order,$(filter repo/$(noun).c repo/$(noun)_%.c,$(REPO)))
+AGENT_REPO := $(foreach noun,name manifest limits metadata order,$(filter repo/$(noun).c repo/$(noun)_%.c,$(REPO)))
 
 LIBS_BASE := libssl libcrypto sqlite3 libcurl
-LIBS_REPO := libgit2 libzstd $(LIBS_BASE)
+LIBS_REPO := libgit2 $(LIBS_BASE)
 LIBS_AGENT := libssl libcrypto libcurl
 libraries = $$(pkg-config --libs $(1))
 # civetweb loads libssl.so and libcrypto.so by these names: console/tls/ssl.c says why ours must be there before.
@@ -273,6 +273,9 @@ install: all
 	for unit in $(UNITS_SYSTEMD); do \
 	    sed 's|@bindir@|$(bindir)|g' $$unit.in > '$(DESTDIR)$(unitdir)'/$${unit##*/} || exit 1; \
 	done
+	@# A narrow umask, now or when the pages were built, is for whoever types this, not for what is installed.
+	chmod -R u=rwX,go=rX '$(DESTDIR)$(wwwdir)'
+	chmod 0644 $(foreach unit,$(UNITS_SYSTEMD),'$(DESTDIR)$(unitdir)/$(notdir $(unit))')
 
 clean:
 	rm -rf build
