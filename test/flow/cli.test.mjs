@@ -3,7 +3,7 @@ import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { spawn } from 'node:child_process';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { World, Process, until, run, path, build } from './lib/locum.mjs';
 import { Hand } from './lib/hand.mjs';
 
@@ -233,4 +233,81 @@ test('a file is published under its base name, a folder by its contents, and bot
   const none = await world.locum('asset', 'publish', 'demo/none', '--version', '1.0.0', '/nonexistent/file');
   assert.ok([1, 2, 3].includes(none.code), `${none.code}`);
   assert.match(none.stderr, /nonexistent/);
+});
+
+test('a security counter is the one given, else that of the version before, 0 at first', async () => {
+  const counters = async () => Object.fromEntries((await world.json('asset', 'show', 'demo/counted')).versions.map(({ version, counter }) => [version, counter]));
+  const publish = (version, ...more) => world.publish('demo/counted', version, { w: `${version}\n` }, ...more);
+  await publish('1.0.0');
+  assert.deepEqual(await counters(), { '1.0.0': 0 });
+  await publish('1.1.0', '--counter', '7');
+  await publish('1.2.0');
+  assert.deepEqual(await counters(), { '1.0.0': 0, '1.1.0': 7, '1.2.0': 7 });
+  const signed = async (version) => (await world.api('GET', `/assets/demo/counted/versions/${version}`)).manifest.counter;
+  assert.equal(await signed('1.1.0'), 7, 'it stands in what is signed');
+  assert.equal(await signed('1.2.0'), 7);
+  const again = await publish('1.0.0');
+  assert.equal(again.already, true, 'the default of a version that is there is its own');
+  const other = await world.locum('asset', 'publish', 'demo/counted', '--version', '1.1.0', '--counter', '8', path.join(world.folder, 'publish/demo/counted/1.1.0'));
+  assert.equal(other.code, 5, other.stderr);
+  for (const counter of ['-1', '1.5', 'two', '2147483648', '']) {
+    const wrong = await world.locum('asset', 'publish', 'demo/counted', '--version', '9.0.0', `--counter=${counter}`, path.join(world.folder, 'single.txt'));
+    assert.equal(wrong.code, 2, `${counter}: ${wrong.stderr}`);
+  }
+  assert.deepEqual(await counters(), { '1.0.0': 0, '1.1.0': 7, '1.2.0': 7 });
+});
+
+test('a retired device is out: no session, no way back, and what it was stays to be read', async () => {
+  const name = 'old-1', hand = new Hand(world);
+  const { code } = await world.json('device', 'claim', '--product', 'demo');
+  assert.equal((await hand.enrol(code, { name })).status, 200);
+  assert.equal((await hand.open()).status, 200);
+  assert.equal((await hand.checkin()).status, 200);
+  const retired = await world.locum('device', 'retire', name);
+  assert.equal(retired.code, 0, retired.stderr);
+  assert.equal((await world.json('device', 'show', name)).admission, 'retired');
+  assert.deepEqual((await world.json('device', 'list', '--filter', 'admission:retired')).map((device) => device.name), [name]);
+  const late = await hand.checkin();
+  assert.ok([401, 403].includes(late.status), `an open session ends: ${late.status} ${late.text}`);
+  const opened = await hand.open();
+  assert.ok([401, 403].includes(opened.status), `no new one: ${opened.status} ${opened.text}`);
+  assert.equal((await world.locum('device', 'accept', name)).code, 5, 'nobody takes it back by mistake');
+  assert.ok((await world.api('GET', '/audit')).some(({ action, object }) => action === 'retire' && object === name));
+  assert.equal((await world.locum('device', 'retire', 'cam-9')).code, 3);
+});
+
+test('repo reindex remakes the same lists, beside a running console and without one', async () => {
+  const seen = async () => ({ list: await world.json('asset', 'list'), model: await world.json('asset', 'show', 'demo/model'), counted: await world.json('asset', 'show', 'demo/counted') });
+  await world.release('demo/model', '1.1.0');
+  const was = await seen();
+  assert.ok(was.list.length >= 4 && was.list.some(({ released }) => released === '1.1.0'));
+  const reindex = () => run(locum, ['repo', 'reindex', '--data', world.data]);
+  const running = await reindex();
+  assert.equal(running.code, 0, running.stderr);
+  assert.deepEqual(await seen(), was);
+
+  // On a stopped one: a database put back from a backup learns from git what was published since.
+  const files = async () => (await readdir(world.data)).filter((name) => name.startsWith('console.db'));
+  const stop = async () => assert.equal((await world.console.stop()).code, 0, world.console.output);
+  await stop();
+  const backup = path.join(world.folder, 'backup');
+  await mkdir(backup);
+  for (const name of await files()) await copyFile(path.join(world.data, name), path.join(backup, name));
+  await world.serve();
+  await world.publish('demo/since-the-backup', '1.0.0', { w: 'since\n' });
+  const now = await seen();
+  assert.equal(now.list.length, was.list.length + 1);
+  await stop();
+  for (const name of await files()) await rm(path.join(world.data, name));
+  for (const name of await readdir(backup)) await copyFile(path.join(backup, name), path.join(world.data, name));
+  const known = async () => (await Promise.all((await files()).map((name) => readFile(path.join(world.data, name))))).some((bytes) => bytes.includes('since-the-backup'));
+  assert.equal(await known(), false, 'the backup is from before');
+  const stopped = await reindex();
+  assert.equal(stopped.code, 0, stopped.stderr);
+  assert.equal(await known(), true, 'it is the command that remade the index, not the next start');
+  await world.serve();
+  assert.deepEqual(await seen(), now);
+  const none = await run(locum, ['repo', 'reindex', '--data', path.join(world.folder, 'nowhere')]);
+  assert.notEqual(none.code, 0);
+  assert.match(none.stderr, /nowhere/);
 });
