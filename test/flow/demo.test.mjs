@@ -22,10 +22,8 @@ before(async () => {
   const { LOCUM_URL, LOCUM_TOKEN, ...rest } = process.env;
   demo = new Process(path.join(root, 'agent/example/run-demo'), [],
     { env: { ...rest, LOCUM_BUILD: build, LOCUM_DEMO_FOLDER: folder, LOCUM_DEMO_PORT: String(ports[0]), LOCUM_DEMO_DEVICE_PORT: String(ports[1]) } });
-  await until('the demo says how to sign in and how to stop', () => {
-    if (demo.exit) throw new Error(`the demo ended: ${demo.output}`);
-    return demo.output.includes('Ctrl-C stops it all.');
-  }, 150000);
+  await until('the demo says how to sign in and how to stop', () => demo.exit || demo.output.includes('Ctrl-C stops it all.'), 100000);
+  assert.equal(demo.exit, null, `the demo ended: ${demo.output}`);
 });
 after(async () => {
   if (demo) await demo.stop('SIGINT', 60000);
