@@ -350,6 +350,12 @@ static void result_judge(struct assignment *assignment, const struct json *resul
         assignment->end = ASSIGNMENT_CANCELLED;
         strcpy(assignment->code, "cancelled");
         strcpy(assignment->text, "it was cancelled while it ran");
+    } else if (json_boolean(result, "out_of_memory", false)) {
+        /* What it collected without the process that the kernel took is kept, but is not called done. */
+        assignment->end = ASSIGNMENT_FAILED;
+        strcpy(assignment->code, "out_of_memory");
+        strcpy(assignment->text, "the image wanted more memory than its limits allow: the kernel ended it or "
+                                 "a process of it");
     }
     text_take(result, "capture", assignment->capture, sizeof(assignment->capture));
     text_take(result, "capture_reason", assignment->capture_reason, sizeof(assignment->capture_reason));

@@ -547,7 +547,7 @@ bool runner_init(struct runner *runner, struct app *app, int state_fd, const cha
         !runner_uid_take(state_fd, runner->settings->diagnostic_uid, &runner->uid, &runner->uid_lock_fd, err))
         return false;
     find_missing(runner);
-    if (geteuid() == 0)
+    if (geteuid() == 0 && runner->settings->diagnostic_limits == DIAGNOSTIC_LIMITS_AUTO)
         cgroup_find(&runner->cgroups);
     run_marks_clean(state_fd);
     find_lost(runner);

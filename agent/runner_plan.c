@@ -75,16 +75,23 @@ static bool read_limits(struct arena *arena, const struct json *request, struct 
     return true;
 }
 
-static bool read_params(struct arena *arena, const struct json *request, struct run_plan *plan)
+/* What the campaign gives, and for what it leaves out the defaults that the signed limits declare. */
+static bool read_params(struct arena *arena, const struct json *request, struct run_plan *plan,
+                        struct error *err)
 {
-    const struct json *params = json_get(request, "params");
+    const struct json *params = json_get(request, "params"), *rules = plan->limits.params;
     TEXT(text);
     struct json_writer writer;
+    if (!image_params_check(&plan->limits, params, err))
+        return false;
     json_write_init(&writer, &text);
-    if (params != NULL && params->type == JSON_OBJECT)
-        json_write_value(&writer, NULL, params);
-    else
-        text_puts(&text, "{}");
+    json_write_object(&writer, NULL);
+    for (const struct json *given = params != NULL ? params->first : NULL; given != NULL; given = given->next)
+        json_write_value(&writer, given->key, given);
+    for (const struct json *rule = rules != NULL ? rules->first : NULL; rule != NULL; rule = rule->next)
+        if (json_get(params, rule->key) == NULL && json_get(rule, "default") != NULL)
+            json_write_value(&writer, rule->key, json_get(rule, "default"));
+    json_write_end(&writer, '}');
     plan->params = arena_copy(arena, text.bytes, text.size);
     return true;
 }
@@ -131,7 +138,7 @@ bool run_plan_read(struct arena *arena, const struct json *request, struct run_p
     plan->max_output = json_integer(request, "max_output", plan->limits.max_output);
     if (plan->max_output < 4096 || plan->max_output > plan->limits.max_output)
         plan->max_output = plan->limits.max_output;
-    return read_params(arena, request, plan);
+    return read_params(arena, request, plan, err);
 }
 
 /* A server that makes runs without end and lets none of them lapse must not fill the disk with marks. */

@@ -368,8 +368,9 @@ bool sandbox_root_build(const struct sandbox_plan *plan, int output, struct erro
     if (!plan->network_host)
         raise_loopback();
     return add_system(plan, err) && add_devices(plan, err) && add_proc(plan, err) && add_assets(plan, err) &&
-           add_logs(plan, err) && add_scopes(plan, err) &&
+           add_logs(plan, err) &&
            mount_tmpfs(plan, "/tmp", MS_NODEV | MS_NOEXEC, "size=4m,nr_inodes=256,mode=1777", err) &&
+           add_scopes(plan, err) && /* after /tmp: a scope may lie below it */
            show(plan, plan->folder, SANDBOX_FOLDER, 0, err) && attach_output(plan, output, err) &&
            enter_root(plan, err);
 }

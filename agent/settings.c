@@ -59,6 +59,12 @@ const struct setting agent_settings_table[] = {
      .otherwise = "0",
      AT(diagnostic_uid),
      .help = "uid and gid that diagnostic images run as; 0: one from 61184 to 65519 for this agent alone"},
+    {.name = "diagnostic.limits",
+     .type = SETTING_TEXT,
+     .otherwise = "auto",
+     AT(diagnostic_limits_as),
+     .help =
+         "what bounds an image's memory and processes: auto (control groups where there are any) or rlimits"},
     {.name = "revert.reboot",
      .type = SETTING_BOOLEAN,
      .otherwise = "no",
@@ -95,12 +101,23 @@ static bool notify_read(struct agent_settings *settings, struct error *err)
         "app.notify must be socket, none or signal:NAME with HUP, USR1, USR2, INT, WINCH or CONT");
 }
 
+static bool limits_read(struct agent_settings *settings, struct error *err)
+{
+    const char *text = settings->diagnostic_limits_as;
+
+    settings->diagnostic_limits =
+        string_is(text, "rlimits") ? DIAGNOSTIC_LIMITS_RLIMITS : DIAGNOSTIC_LIMITS_AUTO;
+    return string_is(text, "rlimits") || string_is(text, "auto") ||
+           error_set(err, ERROR_INPUT, "diagnostic.limits must be auto or rlimits");
+}
+
 bool agent_settings_parse(struct arena *arena, const char *text, struct agent_settings *settings,
                           struct error *err)
 {
     memset(settings, 0, sizeof(*settings));
     return settings_defaults(arena, agent_settings_table, settings, err) &&
-           settings_read(arena, agent_settings_table, text, settings, err) && notify_read(settings, err);
+           settings_read(arena, agent_settings_table, text, settings, err) && notify_read(settings, err) &&
+           limits_read(settings, err);
 }
 
 bool agent_settings_load(struct arena *arena, const char *state, const char *config,

@@ -9,6 +9,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum diagnostic_limits {
+    DIAGNOSTIC_LIMITS_AUTO,   /* control groups where the machine has them, else resource limits */
+    DIAGNOSTIC_LIMITS_RLIMITS /* resource limits alone, even where there are control groups */
+};
+
 enum app_notify {
     APP_NOTIFY_SOCKET, /* a line on LOCUM_SOCKET, answered by the app */
     APP_NOTIFY_SIGNAL, /* a signal; the health command decides */
@@ -25,11 +30,13 @@ struct agent_settings {
     int64_t app_adopt_timeout_s;
     char **app_health_command; /* argv; NULL: staying alive is healthy */
     int64_t app_health_timeout_s;
-    int64_t app_stop_timeout_s; /* from SIGTERM to SIGKILL */
-    int64_t poll_idle_s;        /* upper bound of the poll interval */
-    int64_t versions_keep;      /* versions kept of each asset, those of the set among them */
-    int64_t diagnostic_uid;     /* uid and gid of diagnostic images; 0: one of our own */
-    bool revert_reboot;         /* reboot when a revert cannot be finished otherwise */
+    int64_t app_stop_timeout_s;               /* from SIGTERM to SIGKILL */
+    int64_t poll_idle_s;                      /* upper bound of the poll interval */
+    int64_t versions_keep;                    /* versions kept of each asset, those of the set among them */
+    int64_t diagnostic_uid;                   /* uid and gid of diagnostic images; 0: one of our own */
+    const char *diagnostic_limits_as;         /* as written: "auto", "rlimits" */
+    enum diagnostic_limits diagnostic_limits; /* of diagnostic_limits_as */
+    bool revert_reboot;                       /* reboot when a revert cannot be finished otherwise */
 };
 
 /* One row a setting; ends with a row without a name. */

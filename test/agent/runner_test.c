@@ -143,14 +143,16 @@ static void an_image_that_ends_by_itself_is_proved_and_its_output_taken(void **s
                             "$LOCUM_OUTPUT/counters.csv\n"
                             "echo \"$LOCUM_DURATION_S $LOCUM_PARAMS $1 $(pwd)\" > $LOCUM_OUTPUT/a/b/env.txt\n"
                             "printf 'a\\0b' > $LOCUM_OUTPUT/x.bin\necho said\nexit 3\n",
-                        .limits = ",\"outputs\":[{\"path\":\"counters.csv\",\"type\":\"timeseries\"}]",
+                        .limits = ",\"outputs\":[{\"path\":\"counters.csv\",\"type\":\"timeseries\"}],"
+                                  "\"params\":{\"m\":{\"type\":\"boolean\",\"default\":true},"
+                                  "\"n\":{\"type\":\"integer\",\"min\":1,\"max\":9,\"default\":2}}",
                         .params = "{\"n\":5}",
                         .duration_s = 20,
                         .grace_s = 2},
         "exited");
     assert_int_equal(json_integer(json_get(all, "proof"), "status", -1), 3);
     assert_string_equal(json_string(all, "capture"), "complete");
-    assert_string_equal(output(&bench, "a/b/env.txt"), "20 {\"n\":5} word /image\n");
+    assert_string_equal(output(&bench, "a/b/env.txt"), "20 {\"n\":5,\"m\":true} word /image\n");
     assert_string_equal(output(&bench, "counters.csv"), "time,x\n1,2\n");
     const struct json *files = json_get(all, "files");
     assert_int_equal(files->size, 3);

@@ -41,14 +41,31 @@ static void a_command_is_split_and_quotes_group(void **state)
     assert_int_equal(settings.app_signal, SIGHUP);
 }
 
+static void the_owner_may_do_without_control_groups(void **state)
+{
+    (void)state;
+    ARENA(arena);
+    struct agent_settings settings;
+    struct error err = {0};
+
+    assert_ok(agent_settings_parse(&arena, "", &settings, &err), err);
+    assert_int_equal(settings.diagnostic_limits, DIAGNOSTIC_LIMITS_AUTO);
+    assert_ok(agent_settings_parse(&arena, "diagnostic.limits = rlimits\n", &settings, &err), err);
+    assert_int_equal(settings.diagnostic_limits, DIAGNOSTIC_LIMITS_RLIMITS);
+}
+
 static void wrong_settings_are_refused_by_name(void **state)
 {
     (void)state;
     static const struct {
         const char *text, *word;
-    } wrong[] = {{"app.notify = signal:KILL\n", "app.notify"}, {"app.notify = smoke\n", "app.notify"},
-                 {"app.colour = red\n", "app.colour"},         {"poll.idle_s = 0\n", "poll.idle_s"},
-                 {"versions.keep = many\n", "versions.keep"},  {"revert.reboot = 1\n", "revert.reboot"}};
+    } wrong[] = {{"app.notify = signal:KILL\n", "app.notify"},
+                 {"app.notify = smoke\n", "app.notify"},
+                 {"app.colour = red\n", "app.colour"},
+                 {"poll.idle_s = 0\n", "poll.idle_s"},
+                 {"versions.keep = many\n", "versions.keep"},
+                 {"revert.reboot = 1\n", "revert.reboot"},
+                 {"diagnostic.limits = none\n", "diagnostic.limits"}};
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         ARENA(arena);
@@ -81,6 +98,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_file_gives_the_defaults),
         cmocka_unit_test(a_command_is_split_and_quotes_group),
+        cmocka_unit_test(the_owner_may_do_without_control_groups),
         cmocka_unit_test(wrong_settings_are_refused_by_name),
         cmocka_unit_test(the_file_of_the_state_folder_is_optional_and_a_named_one_is_not),
     };
