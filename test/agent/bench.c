@@ -242,19 +242,34 @@ static bool names_bench(const struct bench *bench, pid_t pid, const char *file)
     return n > 0 && memmem(text, (size_t)n, bench->dir, strlen(bench->dir)) != NULL;
 }
 
-static void check_processes(const struct bench *bench)
+/* What of the bench is still there, in words; false: nothing. */
+static bool find_left(const struct bench *bench, char *words, size_t room)
 {
     DIR *proc = opendir("/proc");
     const struct dirent *entry;
+    bool found = false;
     assert_non_null(proc);
-    while ((entry = readdir(proc)) != NULL) {
+    while (!found && (entry = readdir(proc)) != NULL) {
         pid_t pid = (pid_t)atoi(entry->d_name);
         if (pid > 0 && pid_start_time(pid) >= 0 && names_bench(bench, pid, "cmdline"))
-            fail_msg("process %d is left", (int)pid);
-        if (pid > 0 && names_bench(bench, pid, "mounts"))
-            fail_msg("a mount is left in the namespace of process %d", (int)pid);
+            found = snprintf(words, room, "process %d is left", (int)pid) > 0;
+        else if (pid > 0 && names_bench(bench, pid, "mounts"))
+            found = snprintf(words, room, "a mount is left in the namespace of process %d", (int)pid) > 0;
     }
     closedir(proc);
+    return found;
+}
+
+/* A killed process is gone when the kernel has come round to it. */
+static void check_processes(const struct bench *bench)
+{
+    char words[100];
+    int64_t until = clock_boot_ms() + 2000;
+    while (find_left(bench, words, sizeof words)) {
+        if (clock_boot_ms() > until)
+            fail_msg("%s", words);
+        poll(NULL, 0, 10);
+    }
 }
 
 /* v1 and v2: a group is a folder below each controller's. */
