@@ -347,6 +347,8 @@ static void turn(struct control *control)
 
 static bool control_begin(struct control *control, struct worker *worker, struct error *err)
 {
+    char judge[SHA256_HEX];
+
     *control = (struct control){.worker = worker,
                                 .fetch_backoff = {.limit_ms = FETCH_RETRY_MOST_MS},
                                 .recover_backoff = {.limit_ms = RECOVER_RETRY_MOST_MS},
@@ -370,6 +372,8 @@ static bool control_begin(struct control *control, struct worker *worker, struct
     if (!floors_load(&control->floors, worker->state_fd, err) ||
         !assignments_load(&control->assignments, err) || !control_set_load(control, err))
         return false;
+    agent_settings_judge(worker->settings, judge);
+    floors_judged_by(&control->floors, judge);
     clock_floor_publish(control);
     return true;
 }

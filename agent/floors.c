@@ -63,6 +63,13 @@ void floors_mark_bad(struct floors *floors, const char *digest, const char *reas
     snprintf(bad->reason, sizeof(bad->reason), "%s", reason);
 }
 
+void floors_judged_by(struct floors *floors, const char *judge)
+{
+    if (strcmp(floors->judge, judge) != 0)
+        floors->bad_count = 0;
+    snprintf(floors->judge, sizeof(floors->judge), "%s", judge);
+}
+
 bool floors_save(const struct floors *floors, int state_fd, struct error *err)
 {
     struct json_writer writer;
@@ -84,6 +91,7 @@ bool floors_save(const struct floors *floors, int state_fd, struct error *err)
         json_write_end(&writer, '}');
     }
     json_write_end(&writer, ']');
+    json_write_string(&writer, "judge", floors->judge);
     json_write_end(&writer, '}');
     return file_write(state_fd, STATE_FLOORS, out.bytes, out.size, 0600, err);
 }
@@ -107,6 +115,8 @@ static bool floors_parse(struct floors *floors, const struct json *json, struct 
             return false;
         floors_mark_bad(floors, digest, reason);
     }
+    const char *judge = json_string(json, "judge");
+    snprintf(floors->judge, sizeof(floors->judge), "%s", judge ? judge : "");
     return true;
 }
 

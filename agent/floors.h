@@ -28,6 +28,7 @@ struct floors {
     size_t counter_count;
     struct floor_bad bad[FLOORS_BAD_MOST]; /* newest last */
     size_t bad_count;
+    char judge[SHA256_HEX]; /* fingerprint of the app that they failed with; empty: none yet */
 };
 
 /* All zero when there is no file yet. A damaged file is an error: floors must not fall. */
@@ -39,6 +40,8 @@ int64_t floors_counter(const struct floors *floors, const char *asset); /* 0 whe
 void floors_raise(struct floors *floors, const char *asset, int64_t counter);
 /* Why the set with this digest failed here; NULL when it did not. */
 const char *floors_bad(const struct floors *floors, const char *digest);
+/* The app and how it is asked are these from now on; with others the sets that failed get another try. */
+void floors_judged_by(struct floors *floors, const char *judge);
 void floors_mark_bad(struct floors *floors, const char *digest, const char *reason);
 
 #endif

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CONFIG_LIMIT (64 << 10)
@@ -139,4 +140,30 @@ bool agent_settings_load(struct arena *arena, const char *state, const char *con
     if (size > CONFIG_LIMIT)
         return error_set(err, ERROR_LIMIT, "the settings \"%s\" have more than %d bytes", path, CONFIG_LIMIT);
     return agent_settings_parse(arena, text, settings, err) || error_add(err, "%s", path);
+}
+
+static void judge_add(struct text *text, char **words)
+{
+    struct stat st;
+
+    for (; words && *words; words++) {
+        text_printf(text, "%zu %s", strlen(*words), *words);
+        if (strchr(*words, '/') && stat(*words, &st) == 0 && S_ISREG(st.st_mode))
+            text_printf(text, " %lld %lld.%ld", (long long)st.st_size, (long long)st.st_mtim.tv_sec,
+                        st.st_mtim.tv_nsec);
+        text_puts(text, "\n");
+    }
+    text_puts(text, "\n");
+}
+
+void agent_settings_judge(const struct agent_settings *settings, char hex[SHA256_HEX])
+{
+    TEXT(text);
+
+    judge_add(&text, settings->app_command);
+    judge_add(&text, settings->app_health_command);
+    text_printf(&text, "%s\n%s\n%lld %lld", settings->app_user ? settings->app_user : "",
+                settings->app_notify_as, (long long)settings->app_adopt_timeout_s,
+                (long long)settings->app_health_timeout_s);
+    sha256_hex(text.bytes, text.size, hex);
 }

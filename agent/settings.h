@@ -3,6 +3,7 @@
 #define AGENT_SETTINGS_H
 
 #include "base/arena.h"
+#include "base/digest.h"
 #include "base/error.h"
 #include "base/settings.h"
 
@@ -49,5 +50,8 @@ bool agent_settings_load(struct arena *arena, const char *state, const char *con
 /* The same from the text of a settings file. */
 bool agent_settings_parse(struct arena *arena, const char *text, struct agent_settings *settings,
                           struct error *err);
+/* Fingerprint of who decides here whether a set is good: the app and its health command, as the settings say
+ * them and as the files that they name are now (size and time of change). */
+void agent_settings_judge(const struct agent_settings *settings, char hex[SHA256_HEX]);
 
 #endif

@@ -101,6 +101,25 @@ static void floors_only_rise_and_come_back(void **state)
     floors_end(&back);
 }
 
+static void a_set_that_failed_gets_another_try_with_another_app(void **state)
+{
+    (void)state;
+    DISK(disk);
+    struct floors floors = {0}, back;
+    struct error err = {0};
+
+    floors_judged_by(&floors, "one");
+    floors_mark_bad(&floors, "d1", "the app ended (exit code 1)");
+    assert_ok(floors_save(&floors, disk.fd, &err), err);
+    assert_ok(floors_load(&back, disk.fd, &err), err);
+    floors_judged_by(&back, "one");
+    assert_non_null(floors_bad(&back, "d1"));
+    floors_judged_by(&back, "other");
+    assert_null(floors_bad(&back, "d1"));
+    floors_end(&floors);
+    floors_end(&back);
+}
+
 static void bad_sets_are_remembered_up_to_a_bound_the_newest_last(void **state)
 {
     (void)state;
@@ -184,6 +203,7 @@ int main(void)
         cmocka_unit_test(a_wish_comes_back_as_it_was_kept),
         cmocka_unit_test(a_damaged_wish_is_said_and_not_half_believed),
         cmocka_unit_test(floors_only_rise_and_come_back),
+        cmocka_unit_test(a_set_that_failed_gets_another_try_with_another_app),
         cmocka_unit_test(bad_sets_are_remembered_up_to_a_bound_the_newest_last),
         cmocka_unit_test(damaged_floors_are_an_error_and_not_zero),
         cmocka_unit_test(a_check_in_says_what_control_published),

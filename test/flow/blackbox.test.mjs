@@ -1,0 +1,30 @@
+// What strangers met who had only the command line: each test a bug that was there once.
+import test, { after, before } from 'node:test';
+import assert from 'node:assert/strict';
+import { World, until } from './lib/locum.mjs';
+
+let world;
+before(async () => { world = await World.open(); });
+after(() => world.close());
+
+test('a set that failed only because the app was set up wrongly is tried again once the app is repaired', async () => {
+  const app = await world.file('app.sh', '#!/bin/sh\nexit 1\n', 0o755);
+  await world.publish('demo/model', '1.0.0', { 'model.bin': 'weights' });
+  await world.release('demo/model', '1.0.0');
+  const device = await world.device('cam-1', { settings: { 'app.command': app } });
+  await until('the device says why it went back', async () => {
+    const { running } = await device.show();
+    return running.model?.version === null && /exit code 1/.test(running.model.reason);
+  }, 60000);
+  const before = await device.show();
+  await device.stop();
+  await new Promise((done) => setTimeout(done, 1000 - Date.now() % 1000)); // a second that "since" can tell from the one before
+  await device.start();
+  await until('the agent tells of the app that it started again', async () => (await device.show()).app.since !== before.app.since);
+  assert.equal((await device.show()).generation, before.generation); // the same app: no other try
+  await device.stop();
+  await world.file('app.sh', '#!/bin/sh\nexec sleep 1000\n', 0o755);
+  device.settings['app.notify'] = 'none';
+  await device.start();
+  await device.runs('model', '1.0.0');
+});
