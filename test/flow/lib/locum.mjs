@@ -53,7 +53,10 @@ export class Process {
   constructor(program, args, options = {}) {
     this.output = '';
     this.child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
-    this.ended = new Promise((done) => this.child.once('close', (code, signal) => done({ code, signal })));
+    this.ended = new Promise((done) => {
+      this.child.once('close', (code, signal) => done({ code, signal }));
+      this.child.once('error', (error) => { this.output += error; done({ code: -1, signal: null }); });
+    });
     for (const stream of [this.child.stdout, this.child.stderr]) stream.on('data', (bytes) => (this.output += bytes));
     this.exit = null;
     this.ended.then((exit) => (this.exit = exit));
