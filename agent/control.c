@@ -6,9 +6,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FETCH_RETRY_MOST_MS 30000
 #define RECOVER_RETRY_MOST_MS 30000
@@ -408,8 +410,11 @@ void *control_run(void *context)
         worker_stop(worker);
     } else {
         keeper_look(&control);
-        control_set_recover(&control);
         wish_restore(&control);
+        /* The first check-in waits for this, and finishing a swap may take a minute. */
+        control.unfinished = faccessat(worker->state_fd, STATE_JOURNAL, F_OK, 0) == 0;
+        control_view(&control);
+        control_set_recover(&control);
     }
     while (!worker_is_stopping(worker)) {
         turn(&control);

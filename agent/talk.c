@@ -348,6 +348,15 @@ static void status_keep(struct talk *talk)
     text_add(&talk->status, now.bytes, now.size);
 }
 
+/* What runs here is known: before that a check-in would say that nothing does. */
+static bool can_tell(struct talk *talk)
+{
+    worker_lock(talk->worker);
+    bool can = talk->worker->view != NULL;
+    worker_unlock(talk->worker);
+    return can;
+}
+
 /* True when there is something to tell before the next check-in is due. */
 static bool has_news(struct talk *talk)
 {
@@ -399,13 +408,13 @@ void talk_run(struct worker *worker)
     for (int64_t last = 0; talk.http && !worker_is_stopping(worker);) {
         int64_t now = clock_boot_ms();
         int64_t due = has_news(&talk) && last + NEWS_MS < talk.next_ms ? last + NEWS_MS : talk.next_ms;
-        if (now >= due) {
+        if (now >= due && can_tell(&talk)) {
             turn(&talk);
             last = clock_boot_ms();
             status_keep(&talk);
             continue;
         }
-        worker_wait(worker->talk_wake, -1, -1, due - now);
+        worker_wait(worker->talk_wake, -1, -1, due > now ? due - now : NEWS_MS);
         status_keep(&talk);
     }
     http_close(talk.http);

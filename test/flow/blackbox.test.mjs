@@ -18,7 +18,7 @@ test('a set that failed only because the app was set up wrongly is tried again o
   }, 60000);
   const before = await device.show();
   await device.stop();
-  await new Promise((done) => setTimeout(done, 1000 - Date.now() % 1000)); // a second that "since" can tell from the one before
+  await until('a second has passed that "since" can tell', () => new Date().toISOString().slice(0, 19) > before.app.since.slice(0, 19));
   await device.start();
   await until('the agent tells of the app that it started again', async () => (await device.show()).app.since !== before.app.since);
   assert.equal((await device.show()).generation, before.generation); // the same app: no other try
@@ -27,4 +27,23 @@ test('a set that failed only because the app was set up wrongly is tried again o
   device.settings['app.notify'] = 'none';
   await device.start();
   await device.runs('model', '1.0.0');
+});
+
+test('a device that starts again never tells that it runs nothing', async () => {
+  await world.publish('demo/model', '1.0.0', { 'model.bin': 'weights' });
+  await world.release('demo/model', '1.0.0');
+  const device = await world.device('cam-2');
+  await device.runs('model', '1.0.0');
+  for (let round = 0; round < 5; round++) {
+    const { last_seen: before } = await device.show();
+    await device.stop();
+    await until('a second has passed that last_seen can tell', () => new Date().toISOString().slice(0, 19) > before.slice(0, 19));
+    await device.start();
+    const shown = await until('the device was heard again', async () => {
+      const now = await device.show();
+      return now.last_seen !== before && now;
+    });
+    assert.equal(shown.running.model?.version, '1.0.0');
+    assert.equal(shown.running.model.state, 'idle');
+  }
 });
