@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifndef LOCUM_VERSION
 #define LOCUM_VERSION "0.1.0"
@@ -160,6 +161,15 @@ static void give(struct cli *cli, struct cli_given ***end, const char *name, con
     *end = &given->next;
 }
 
+/* A file's name that is mistyped is not to become a value: it mostly has a point or a slash. */
+static bool takes_more(const struct cli_option *option, const char *word)
+{
+    if (word[0] == '-')
+        return false;
+    return option->kind == OPTION_MANY ||
+           (option->kind == OPTION_WORDS && !strpbrk(word, "./") && access(word, F_OK) != 0);
+}
+
 /* Reads the words after the command's name. True, or false with the usage told. */
 static bool words_read(struct cli *cli, int argc, char **argv)
 {
@@ -194,7 +204,7 @@ static bool words_read(struct cli *cli, int argc, char **argv)
         if (!equals && (i + 1 >= argc || (strncmp(argv[i + 1], "--", 2) == 0 && argv[i + 1][2])))
             return cli_usage(cli, "--%s needs %s", option->name, option->value), false;
         give(cli, &end, option->name, equals ? equals + 1 : argv[++i]);
-        while (option->kind == OPTION_MANY && i + 1 < argc && argv[i + 1][0] != '-')
+        while (i + 1 < argc && takes_more(option, argv[i + 1]))
             give(cli, &end, option->name, argv[++i]);
     }
     return true;

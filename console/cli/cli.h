@@ -27,10 +27,11 @@ enum exit_code {
 };
 
 enum option_kind {
-    OPTION_FLAG, /* no value */
-    OPTION_ONE,  /* one value, at most once */
-    OPTION_EACH, /* one value each time, commas separate more */
-    OPTION_MANY  /* all words up to the next option, and again; commas separate more */
+    OPTION_FLAG,  /* no value */
+    OPTION_ONE,   /* one value, at most once */
+    OPTION_EACH,  /* one value each time, commas separate more */
+    OPTION_MANY,  /* all words up to the next option, and again; commas separate more */
+    OPTION_WORDS, /* the same before a command's own words: plain words that name no file here */
 };
 struct cli_option {
     const char *name;  /* without the dashes */

@@ -25,7 +25,7 @@ static const struct cli_option publish_options[] = {
     {"activation", "A", OPTION_ONE, "notify or restart (default: notify; app and module: restart)"},
     {"title", "TEXT", OPTION_ONE, "one line"},
     {"notes", "TEXT", OPTION_ONE, "what changed"},
-    {"hardware", "R", OPTION_EACH, "only for this hardware revision; again or with commas for more"},
+    {"hardware", "R…", OPTION_WORDS, "only for these hardware revisions"},
     {"counter", "N", OPTION_ONE, "security counter (default: that of the version before)"},
     {0},
 };

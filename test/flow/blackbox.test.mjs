@@ -47,3 +47,15 @@ test('a device that starts again never tells that it runs nothing', async () => 
     assert.equal(shown.running.model.state, 'idle');
   }
 });
+
+test('--hardware takes several revisions: apart by words, by commas, or given again; before the files or after them', async () => {
+  const file = await world.file('weights.bin', 'weights');
+  let n = 0;
+  for (const words of [['--hardware', 'rev-a', 'rev-b', file], [file, '--hardware', 'rev-a', 'rev-b'], ['--hardware', 'rev-a,rev-b', file],
+    ['--hardware', 'rev-a', '--hardware', 'rev-b', file]]) {
+    const made = await world.json('asset', 'publish', 'demo/wide', '--version', `1.0.${n++}`, ...words);
+    assert.deepEqual([made.hardware, made.files], [['rev-a', 'rev-b'], 1], words.join(' '));
+  }
+  const typo = await world.locum('asset', 'publish', 'demo/wide', '--version', '2.0.0', '--hardware', 'rev-a', 'wieghts.bin', file);
+  assert.deepEqual([typo.code, /wieghts\.bin/.test(typo.stderr)], [3, true], typo.stderr);
+});
