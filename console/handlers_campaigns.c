@@ -86,8 +86,8 @@ static bool names_to_ids(struct request *request, const struct json *names, stru
             device && (device->admission == ADMISSION_REJECTED || device->admission == ADMISSION_RETIRED);
         fleet_unlock(fleet);
         if (!id)
-            return error_set(err, ERROR_INPUT, "there is no device %.64s",
-                             name->string ? name->string : "of that kind");
+            return error_set(err, name->type == JSON_STRING ? ERROR_MISSING : ERROR_INPUT,
+                             "there is no device %.64s", name->string ? name->string : "of that kind");
         if (gone)
             return error_set(err, ERROR_INPUT, "device %.64s was rejected or retired", name->string);
         ids[count++] = id;

@@ -129,7 +129,7 @@ test('devices are named one by one or with commas, and a campaign says what it m
     await world.json('campaign', 'end', String(made.id));
   }
   const unknown = await world.locum('campaign', 'create', '--image', 'demo/look', '--duration', '5s', '--device', 'cam-1', 'cam-9');
-  assert.equal(unknown.code, 2, unknown.stderr);
+  assert.equal(unknown.code, 3, unknown.stderr);
   assert.match(unknown.stderr, /cam-9/);
   const piped = await world.locum('campaign', 'create', '--image', 'demo/look', '--duration', '5s', '--device', 'cam-3');
   const said = Object.fromEntries(tsv(piped.stdout));
