@@ -102,11 +102,15 @@ static bool password_set(const struct call *call, struct error *err)
     if (!json_only(call->request, members, err) || !json_need_string(call->request, "user", &user, err) ||
         !json_need_string(call->request, "password", &password, err))
         return false;
-    struct console console = *call->console;
-    struct people *own = console.people ? NULL : people_new();
-    if (own)
-        console.people = own;
-    bool good = operator_change(&console, user, password, NULL, NULL, err);
+    /* Without a running console there are no sign-ins to end; it is nobody else's then, and may be copied. */
+    struct people *own = call->console->people ? NULL : people_new();
+    struct console alone, *console = call->console;
+    if (own) {
+        alone = *call->console;
+        alone.people = own;
+        console = &alone;
+    }
+    bool good = operator_change(console, user, password, NULL, NULL, err);
     people_free(own);
     if (good)
         tell(call, true, "the password is changed, all sessions of this operator have ended");
