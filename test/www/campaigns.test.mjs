@@ -46,8 +46,21 @@ after(async () => {
 test('one copied line enrols a device, and the dialog sees it come', { skip }, async () => {
   await visit(page, world, '/devices');
   await page.getByText('No device has enrolled yet.').waitFor();
+  let answer;
+  const held = new Promise((done) => (answer = done));
+  await page.route('**/api/v1/products', async (route) => { await held; await route.continue(); });
   await page.getByRole('button', { name: 'Enrol a device' }).click();
-  await page.getByRole('dialog').getByLabel('Product').fill('demo');
+  await page.getByRole('dialog').waitFor();
+  const product = page.getByRole('dialog').getByLabel('Product');
+  const early = await product.isVisible() ? await product.inputValue() : null;
+  const came = page.waitForResponse('**/api/v1/products');
+  answer();
+  await came;
+  await product.waitFor();
+  await settled(page);
+  if (early !== null) assert.equal(await product.inputValue(), early, 'no field changes under the hand that types into it');
+  await page.unroute('**/api/v1/products');
+  await product.fill('demo');
   await page.getByRole('button', { name: 'Make a claim code' }).click();
   const line = await page.getByRole('dialog').getByText('locum-agent enrol --server').innerText();
   await accessible(page, 'claim dialog');

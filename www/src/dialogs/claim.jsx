@@ -1,5 +1,5 @@
 // A claim code: one line to run on the new device, and the device appears here while the dialog is open.
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { api } from "../api.js";
 import { useResource, wants } from "../resource.js";
 import { NAME, shell } from "../words.js";
@@ -10,38 +10,41 @@ import { Time } from "../parts/time.jsx";
 
 export function ClaimDialog({ close }) {
     const products = useResource("/products");
-    const [product, setProduct] = useState("");
+    // The form comes with its first answer: a field must not change under the hand that types into it.
+    if (!products.data && !products.error) return <Dialog title="Enrol a device" close={close}><div class="dialog-body"><p class="muted" role="status">{products.slow ? "Reading the products…" : ""}</p></div></Dialog>;
+    return <ClaimForm products={products.data ?? []} close={close} />;
+}
+
+function ClaimForm({ products, close }) {
+    const [product, setProduct] = useState(products[0]?.name ?? "");
     const [hardware, setHardware] = useState("");
     const [review, setReview] = useState(false);
     const [claim, setClaim] = useState(null);
-    useEffect(() => {
-        if (!product && products.data?.length) setProduct(products.data[0].name);
-    }, [products.data]);
-    if (claim) return <Claimed claim={claim} review={review} close={close} />;
+    const [before, setBefore] = useState(null);
+    if (claim) return <Claimed claim={claim} before={before} review={review} close={close} />;
     const bad = product && !NAME.test(product) ? "Small letters, digits, dot, dash, underscore; at most 64." : null;
     const badHardware = hardware && !NAME.test(hardware) ? "Small letters, digits, dot, dash, underscore; at most 64." : null;
     const command = `locum device claim --product ${shell(product || "PRODUCT")}${hardware ? ` --hardware ${shell(hardware)}` : ""}${review ? " --review" : ""}`;
     async function submit() {
+        setBefore(new Set((await api.get(inProduct(product))).map((device) => device.name)));
         setClaim(await api.post("/claims", { product, review, ...(hardware && { hardware }) }));
     }
     return (
         <FormDialog title="Enrol a device" close={close} submit={submit} verb="Make a claim code" why={!product ? "Say which product the device belongs to." : bad ?? badHardware} command={command}>
             <p>A claim code lets one device in, once. It lapses after 24 hours.</p>
             <Field label="Product" help="The line of devices that it belongs to; a new name makes a new product." bad={bad} value={product} list="products" autocomplete="off" onInput={(e) => setProduct(e.currentTarget.value.trim())} />
-            <datalist id="products">{(products.data ?? []).map((one) => <option key={one.name} value={one.name} />)}</datalist>
+            <datalist id="products">{products.map((one) => <option key={one.name} value={one.name} />)}</datalist>
             <Field label="Hardware revision (optional)" bad={badHardware} value={hardware} autocomplete="off" onInput={(e) => setHardware(e.currentTarget.value.trim())} />
             <label class="check"><input type="checkbox" checked={review} onChange={(e) => setReview(e.currentTarget.checked)} />Let a person accept the device after it has enrolled</label>
         </FormDialog>
     );
 }
 
-function Claimed({ claim, review, close }) {
-    const [before, setBefore] = useState(null);
-    const devices = useResource("/devices?filter=" + encodeURIComponent(`product:${claim.product}`), wants.devices);
-    useEffect(() => {
-        if (devices.data && !before) setBefore(new Set(devices.data.map((d) => d.name)));
-    }, [devices.data]);
-    const fresh = before ? (devices.data ?? []).filter((d) => !before.has(d.name)) : [];
+const inProduct = (product) => "/devices?limit=1000&filter=" + encodeURIComponent(`product:${product}`);
+
+function Claimed({ claim, before, review, close }) {
+    const devices = useResource(inProduct(claim.product), wants.devices);
+    const fresh = (devices.data ?? []).filter((device) => !before.has(device.name));
     const command = `locum-agent enrol --server ${claim.server} --claim ${claim.code} --state /var/lib/locum`;
     return (
         <Dialog title="Run this on the device" close={close} wide>
