@@ -80,10 +80,22 @@ bool image_params_check(const struct image_limits *limits, const struct json *pa
 /* True when the manifest may be installed on this hardware revision. */
 bool manifest_fits_hardware(const struct manifest *manifest, const char *hardware);
 
+/* When and how a device takes a version up, as its order says; all zero: at once. It is fetched ahead. */
+#define WINDOW_SIZE 12
+struct apply {
+    int64_t after;            /* Unix seconds: not before */
+    char window[WINDOW_SIZE]; /* "02:00-05:00" in the device's own local time, may span midnight; "": any time
+                               */
+    bool on_start;            /* when the agent starts the next time */
+    int64_t rate;             /* bytes a second at most while fetching; 0: no limit */
+};
 struct set_entry {
     char asset[NAME_SIZE], version[VERSION_SIZE];
     char manifest[SHA256_HEX]; /* of manifest.json */
+    struct apply apply;        /* not part of the set's digest */
 };
+/* "HH:MM-HH:MM", two different times: minutes of the day. `from` or `to` may be NULL. */
+bool window_read(const char *text, int *from, int *to);
 /* FORMAT.md "Set digest"; sorts `entries` in place. */
 void set_digest(struct set_entry *entries, size_t count, char hex[SHA256_HEX]);
 

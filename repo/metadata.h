@@ -17,6 +17,8 @@
 #define DELEGATED_LIMIT (4 << 20)
 #define ORDER_LIMIT (64 << 10)
 #define ROOT_STEPS 32
+#define REDACT_MOST 16          /* patterns of a run */
+#define REDACT_PATTERN_MOST 200 /* bytes of one */
 #define DELEGATION_NAME_SIZE (NAME_SIZE + 16)
 
 /* Signs: canonical `signed` object → envelope with one signature per key. */
@@ -73,6 +75,7 @@ struct order_run {
     int64_t duration_s, start_after, start_before, not_after, max_output; /* seconds, Unix seconds, bytes */
     const char **collect;                                                 /* NULL-terminated */
     const struct json *params;                                            /* object */
+    const char **redact; /* NULL-terminated POSIX extended patterns, or NULL: none */
 };
 struct order {
     char device[SHA256_HEX]; /* key id */

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,9 +34,43 @@ static bool time_read(const struct json *object, const char *key, int64_t *time,
     return document_time(text, time) || error_set(err, ERROR_INPUT, "\"%s\" is no time", key);
 }
 
+bool window_read(const char *text, int *from, int *to)
+{
+    int at[4], size = 0;
+
+    if (!text || strlen(text) != 11 ||
+        sscanf(text, "%2d:%2d-%2d:%2d%n", &at[0], &at[1], &at[2], &at[3], &size) != 4 || size != 11 ||
+        strspn(text, "0123456789:-") != 11)
+        return false;
+    for (int i = 0; i < 4; i++)
+        if (at[i] < 0 || at[i] > (i % 2 ? 59 : 23))
+            return false;
+    if (from)
+        *from = at[0] * 60 + at[1];
+    if (to)
+        *to = at[2] * 60 + at[3];
+    return at[0] * 60 + at[1] != at[2] * 60 + at[3];
+}
+
+/* Members that an entry may have besides its names. */
+static bool apply_read(const struct json *item, struct apply *apply, struct error *err)
+{
+    if (json_get(item, "apply_after") &&
+        !json_need_integer(item, "apply_after", 1, INT64_MAX, &apply->after, err))
+        return false;
+    apply->on_start = json_boolean(item, "on_start", false);
+    if (json_get(item, "rate") && !json_need_integer(item, "rate", 1, INT64_MAX, &apply->rate, err))
+        return false;
+    if (json_get(item, "window") && (!copy_text(item, "window", apply->window, WINDOW_SIZE, err) ||
+                                     !window_read(apply->window, NULL, NULL)))
+        return error_set(err, ERROR_INPUT, "\"window\" must be like 02:00-05:00");
+    return true;
+}
+
 static bool set_read(struct arena *arena, const struct json *array, struct order *order, struct error *err)
 {
-    static const char *const members[] = {"asset", "version", NULL};
+    static const char *const members[] = {"apply_after", "asset",  "on_start", "rate",
+                                          "version",     "window", NULL};
     if (array->size > SET_LIMIT)
         return error_set(err, ERROR_LIMIT, "a set has at most %d assets", SET_LIMIT);
     order->set = arena_array(arena, array->size, sizeof *order->set);
@@ -46,7 +81,7 @@ static bool set_read(struct arena *arena, const struct json *array, struct order
         if (!json_only(item, members, err) || !copy_text(item, "asset", entry->asset, NAME_SIZE, err) ||
             !name_check("asset", entry->asset, err) ||
             !copy_text(item, "version", entry->version, VERSION_SIZE, err) ||
-            !version_check(entry->version, err))
+            !version_check(entry->version, err) || !apply_read(item, &entry->apply, err))
             return false;
         if (order->set_count > 0 && strcmp(entry[-1].asset, entry->asset) >= 0)
             return error_set(err, ERROR_INPUT, "the asset \"%s\" stands twice or out of order", entry->asset);
@@ -80,6 +115,28 @@ static bool scopes_read(struct arena *arena, const struct json *array, struct or
     return true;
 }
 
+static bool redact_read(struct arena *arena, const struct json *json, struct order_run *run,
+                        struct error *err)
+{
+    const struct json *patterns;
+    size_t count = 0;
+
+    if (!json_get(json, "redact"))
+        return true;
+    if (!json_need_array(json, "redact", &patterns, err))
+        return false;
+    if (patterns->size > REDACT_MOST)
+        return error_set(err, ERROR_LIMIT, "a run redacts at most %d patterns", REDACT_MOST);
+    run->redact = arena_array(arena, patterns->size + 1, sizeof *run->redact);
+    for (const struct json *item = patterns->first; item; item = item->next) {
+        if (item->type != JSON_STRING || !item->size || item->size > REDACT_PATTERN_MOST)
+            return error_set(err, ERROR_INPUT, "\"redact\" must be patterns of at most %d bytes",
+                             REDACT_PATTERN_MOST);
+        run->redact[count++] = item->string;
+    }
+    return true;
+}
+
 static bool run_times_check(const struct order_run *run, struct error *err)
 {
     return (run->start_after <= run->start_before && run->start_before <= run->not_after) ||
@@ -90,7 +147,7 @@ static bool run_read(struct arena *arena, const struct json *json, struct order_
 {
     static const char *const members[] = {"campaign",    "collect",      "duration_s", "id",     "image",
                                           "max_output",  "mode",         "not_after",  "params", "run",
-                                          "start_after", "start_before", "version",    NULL};
+                                          "start_after", "start_before", "version",    "redact", NULL};
     const struct json *collect;
     if (json->type != JSON_OBJECT)
         return error_set(err, ERROR_INPUT, "an entry of \"runs\" must be an object");
@@ -107,7 +164,7 @@ static bool run_read(struct arena *arena, const struct json *json, struct order_
         !json_need_integer(json, "max_output", 1, INT64_MAX, &run->max_output, err) ||
         !json_need_object(json, "params", &run->params, err) ||
         !json_need_array(json, "collect", &collect, err) || !scopes_read(arena, collect, run, err) ||
-        !run_times_check(run, err))
+        !redact_read(arena, json, run, err) || !run_times_check(run, err))
         return false;
     if (!id_is_valid(run->id) || !mode_is_valid(run->mode))
         return error_set(err, ERROR_INPUT, "a run needs an id of 32 hex digits and a mode that exists");
@@ -256,6 +313,12 @@ static void run_write(struct json_writer *writer, const struct order_run *run)
     for (const char **scope = run->collect; scope && *scope; scope++)
         json_write_string(writer, NULL, *scope);
     json_write_end(writer, ']');
+    if (run->redact && *run->redact) {
+        json_write_array(writer, "redact");
+        for (const char **pattern = run->redact; *pattern; pattern++)
+            json_write_string(writer, NULL, *pattern);
+        json_write_end(writer, ']');
+    }
     if (run->params)
         json_write_value(writer, "params", run->params);
     else
@@ -266,6 +329,18 @@ static void run_write(struct json_writer *writer, const struct order_run *run)
 static int entry_compare(const void *a, const void *b)
 {
     return strcmp(((const struct set_entry *)a)->asset, ((const struct set_entry *)b)->asset);
+}
+
+static void apply_write(struct json_writer *writer, const struct apply *apply)
+{
+    if (apply->after)
+        json_write_integer(writer, "apply_after", apply->after);
+    if (apply->window[0])
+        json_write_string(writer, "window", apply->window);
+    if (apply->on_start)
+        json_write_boolean(writer, "on_start", true);
+    if (apply->rate)
+        json_write_integer(writer, "rate", apply->rate);
 }
 
 static void set_write(struct arena *arena, struct json_writer *writer, const struct order *order)
@@ -280,6 +355,7 @@ static void set_write(struct arena *arena, struct json_writer *writer, const str
         json_write_object(writer, NULL);
         json_write_string(writer, "asset", sorted[i].asset);
         json_write_string(writer, "version", sorted[i].version);
+        apply_write(writer, &sorted[i].apply);
         json_write_end(writer, '}');
     }
     json_write_end(writer, ']');

@@ -156,8 +156,8 @@ static void limits_out_of_their_ranges_are_refused(void **state)
 
 static void a_set_has_one_digest_in_any_order(void **state)
 {
-    struct set_entry one[] = {{"b", "1.0.0", HASH}, {"a", "2.0.0", HASH}},
-                     other[] = {{"a", "2.0.0", HASH}, {"b", "1.0.0", HASH}};
+    struct set_entry one[] = {{"b", "1.0.0", HASH, {0}}, {"a", "2.0.0", HASH, {0}}},
+                     other[] = {{"a", "2.0.0", HASH, {0}}, {"b", "1.0.0", HASH, {0}}};
     char first[SHA256_HEX], second[SHA256_HEX], empty[SHA256_HEX];
     static const char expected[] = "[{\"asset\":\"a\",\"manifest\":\"" HASH "\",\"version\":\"2.0.0\"},"
                                    "{\"asset\":\"b\",\"manifest\":\"" HASH "\",\"version\":\"1.0.0\"}]";

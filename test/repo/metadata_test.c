@@ -626,7 +626,7 @@ static void kept_files_that_were_tampered_with_are_as_good_as_none(void **state)
 
 static struct order an_order(void)
 {
-    static struct set_entry set[] = {{"labels", "2.0.0", ""}, {"detector", "1.0.0", ""}};
+    static struct set_entry set[] = {{"labels", "2.0.0", "", {0}}, {"detector", "1.0.0", "", {0}}};
     static const char *collect[] = {"proc", NULL};
     static struct order_run run = {.id = "0123456789abcdef0123456789abcdef",
                                    .campaign = 7,
@@ -714,7 +714,7 @@ static void an_order_with_a_changed_byte_is_refused(void **state)
 static void an_order_that_a_device_would_refuse_is_not_signed(void **state)
 {
     struct world *world = *state;
-    struct set_entry twice[] = {{"a", "1.0.0", ""}, {"a", "1.0.0", ""}};
+    struct set_entry twice[] = {{"a", "1.0.0", "", {0}}, {"a", "1.0.0", "", {0}}};
     struct order order = an_order();
     TEXT(out);
     order.set = twice;

@@ -1,0 +1,18 @@
+/* What rollouts decided for devices: the rows that console/delivery/wish.c reads. */
+#ifndef CONSOLE_DELIVERY_TARGET_H
+#define CONSOLE_DELIVERY_TARGET_H
+
+#include "base/db.h"
+#include "base/error.h"
+#include "repo/manifest.h"
+
+#include <stdint.h>
+
+/* The device is to run this version of the asset from now on, as `apply` says. Inside the caller's transaction; the
+ * caller has its wish thought over after the commit. The version must be listed in the signed metadata before. */
+bool target_set(struct db_conn *conn, int64_t device_id, const char *asset, const char *version, int64_t rollout,
+                const struct apply *apply, struct error *err);
+/* Forgets a rollout's decision: releases hold again. Nothing when the row is another rollout's. */
+bool target_clear(struct db_conn *conn, int64_t device_id, const char *asset, int64_t rollout, struct error *err);
+
+#endif
