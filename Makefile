@@ -69,7 +69,7 @@ AGENT := $(filter-out agent/main.c,$(wildcard agent/*.c))
 EXAMPLE := $(wildcard agent/example/*.c)
 # The agent stands on the base without the database and without making certificates, and on the formats that travel.
 AGENT_BASE := $(filter-out base/db.c base/db_%.c base/certificate.c,$(BASE))
-AGENT_REPO := $(foreach noun,name manifest limits metadata order,$(filter repo/$(noun).c repo/$(noun)_%.c,$(REPO)))
+AGENT_REPO := $(foreach noun,name range manifest limits metadata order,$(filter repo/$(noun).c repo/$(noun)_%.c,$(REPO)))
 
 LIBS_BASE := libssl libcrypto sqlite3 libcurl
 LIBS_REPO := libgit2 $(LIBS_BASE)
