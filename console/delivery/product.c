@@ -173,8 +173,6 @@ static bool setting_write(struct db_conn *conn, const char *product, const struc
 static bool all_write(struct db_conn *conn, const char *product, const struct json *given,
                       const char *operator_name, bool is_admin, struct error *err)
 {
-    if (!product_check(conn, product, err))
-        return false;
     for (const struct json *one = given->first; one; one = one->next) {
         const struct setting *setting = setting_find(one->key);
         char value[PRODUCT_VALUE_SIZE];
