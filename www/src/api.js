@@ -73,6 +73,7 @@ export const api = {
     get: (path, options) => json("GET", path, options),
     post: (path, body) => json("POST", path, { body: body ?? {} }),
     put: (path, body) => json("PUT", path, { body }),
+    patch: (path, body) => json("PATCH", path, { body }),
     remove: (path) => json("DELETE", path),
     /* Raw bytes of an object, or of a part of it. */
     upload: (sha256, offset, length, bytes, abort) =>

@@ -39,12 +39,18 @@ const Captures = later("Captures");
 const Capture = later("Capture");
 const Audit = later("Audit");
 const Setup = later("Setup");
+const Groups = later("Groups");
+const Group = later("Group");
+const Product = later("Product");
 
 const PAGES = [
     ["/", Overview],
     ["/devices", Devices],
     ["/devices/:name", Device],
     ["/devices/:name/:tab", Device],
+    ["/groups", Groups],
+    ["/groups/:name", Group],
+    ["/products/:name", Product],
     ["/assets", Assets],
     ["/assets/:product/:asset", Asset],
     ["/assets/:product/:asset/:tab", Asset],

@@ -64,6 +64,10 @@ export const wants = {
     assets: (type) => type === "asset" || type === "device",
     asset: (product, asset) => (type, data) =>
         (type === "asset" && data.product === product && (data.asset ?? data.name) === asset) || type === "device",
+    groups: (type) => ["group", "device", "asset"].includes(type),
+    why: (name) => (type, data) => ["group", "asset", "rollout"].includes(type) || (type === "device" && data.name === name),
+    rollouts: (type) => type === "rollout",
+    rollout: (id) => (type, data) => type === "rollout" && +data.id === id,
     campaigns: (type) => ["campaign", "run", "assignment"].includes(type),
     run: (id, n) => (type, data) =>
         (type === "assignment" && +data.campaign === id && +data.run === n) ||

@@ -14,7 +14,9 @@ import { THEMES, applyTheme, theme } from "./theme.js";
 const ITEMS = [
     ["/", "Overview", "overview"],
     ["/devices", "Devices", "device"],
+    ["/groups", "Groups", "group"],
     ["/assets", "Assets", "asset"],
+    ["/rollouts", "Rollouts", "rollout"],
     ["/campaigns", "Campaigns", "campaign"],
     ["/captures", "Captures", "capture"],
     ["/audit", "Audit log", "audit"],

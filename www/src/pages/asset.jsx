@@ -9,17 +9,20 @@ import { Action } from "../parts/button.jsx";
 import { Short } from "../parts/command.jsx";
 import { Difference } from "../parts/difference.jsx";
 import { Icon } from "../parts/icon.jsx";
-import { Facts, Loaded, Nothing, Page, Tabs } from "../parts/page.jsx";
+import { Facts, Loaded, Nothing, Page, Section, Tabs } from "../parts/page.jsx";
 import { Share, State } from "../parts/state.jsx";
 import { Table } from "../parts/table.jsx";
 import { Time } from "../parts/time.jsx";
 import { PublishDialog } from "../dialogs/publish.jsx";
-import { ReleaseDialog } from "../dialogs/release.jsx";
+import { EndReleaseDialog, ReleaseDialog } from "../dialogs/release.jsx";
+import { RunningIt, WithdrawDialog } from "../dialogs/withdraw.jsx";
+import { groupHref } from "../dialogs/group.jsx";
+import { productHref } from "./product.jsx";
 import { assetHref } from "./assets.jsx";
 
 export function Asset({ product, asset: name, tab = "versions", pair }) {
     const asset = useResource(at`/assets/${product}/${name}`, wants.asset(product, name));
-    const [releasing, setReleasing] = useState(null);
+    const [open, setOpen] = useState(null); // { what, version | group }
     const [publishing, setPublishing] = useState(false);
     const shown = pair ? "compare" : tab;
     const a = asset.data;
@@ -33,7 +36,7 @@ export function Asset({ product, asset: name, tab = "versions", pair }) {
         ...(pair || usual ? [["compare", "Compare", link(`/compare/${pair ? `${encodeURIComponent(from)}...${encodeURIComponent(to ?? "")}` : usual}`)]] : []),
     ];
     return (
-        <Page title={name} crumbs={[["Assets", "/assets"], [product, "/assets?filter=" + encodeURIComponent(product)]]}
+        <Page title={name} crumbs={[["Assets", "/assets"], [product, productHref(product)]]}
             lead={a && <><span class={a.kind === "diagnostic" ? "kind tone-diagnostic" : "kind"}>{a.kind}</span> <span class="muted">{a.kind === "diagnostic" ? "a temporary image, sent by campaigns" : a.released ? <>released: <code>{a.released}</code></> : "nothing released yet"} · {plural(a.versions.length, "version")}</span></>}
             actions={a && <>
                 {a.kind === "diagnostic" && <a class="button" href={"/campaigns/new" + query({ image: `${product}/${name}@${a.newest}` })}><Icon name="campaign" />New campaign</a>}
@@ -45,39 +48,89 @@ export function Asset({ product, asset: name, tab = "versions", pair }) {
                     shown === "history" ? <History product={product} name={name} />
                     : shown === "files" ? <Files asset={a} />
                     : shown === "compare" ? <Compare asset={a} from={from} to={to} />
-                    : <Versions asset={a} release={setReleasing} />}
+                    : <Versions asset={a} open={setOpen} />}
             </Loaded>
-            {releasing && a && <ReleaseDialog asset={a} version={releasing} close={() => setReleasing(null)} done={asset.reload} />}
+            {open?.what === "release" && a && <ReleaseDialog asset={a} version={open.version} close={() => setOpen(null)} done={asset.reload} />}
+            {open?.what === "withdraw" && a && <WithdrawDialog asset={a} version={open.version} close={() => setOpen(null)} done={asset.reload} />}
+            {open?.what === "end" && <EndReleaseDialog product={product} asset={name} group={open.group} close={() => setOpen(null)} done={asset.reload} />}
             {publishing && a && <PublishDialog of={{ ...a, activation: a.versions[0]?.activation }} close={() => setPublishing(false)} done={asset.reload} />}
         </Page>
     );
 }
 
-function Versions({ asset, release }) {
+/* Whose release a version is: the product's, groups'. */
+const releasesOf = (asset, version) => (asset.releases ?? []).filter((r) => r.version === version);
+
+function Versions({ asset, open }) {
     const running = asset.versions.reduce((sum, v) => sum + (v.devices ?? 0), 0);
     const diagnostic = asset.kind === "diagnostic";
     const link = (tail) => assetHref(asset.product, asset.name, tail);
     const columns = [
         { key: "version", title: "Version", main: true, cell: (v) => <><a href={link("/files" + query({ version: v.version }))}><code>{v.version}</code></a>{v.title && <div class="small wrap">{v.title}</div>}</> },
-        { key: "state", title: "State", cell: (v) => (v.version === asset.released ? <State name="current" word="released" /> : v.listed === false ? <State name="retired" word="not offered" /> : <span class="muted">available</span>) },
-        ...(diagnostic ? [] : [{ key: "devices", title: "Devices", cell: (v) => <span class="share-cell live-value"><span class="num">{number(v.devices ?? 0)}</span><Share part={v.devices ?? 0} whole={running} /></span> }]),
+        { key: "state", title: "State", cell: (v) => <VersionState asset={asset} version={v} /> },
+        ...(diagnostic ? [] : [{ key: "devices", title: "Devices", cell: (v) => <Adoption version={v} running={running} /> }]),
         { key: "at", title: "Published", cell: (v) => <><Time at={v.published_at} /><div class="small muted">{v.author}</div></> },
         { key: "size", title: "Size", num: true, cell: (v) => <>{bytes(v.length)}<div class="small muted">{plural(v.files, "file")}</div></> },
         { key: "notes", title: "Notes", wide: true, cell: (v) => <span class="wrap notes">{v.notes || <span class="muted">–</span>}</span> },
-        { key: "do", title: "Actions", cell: (v, i) => <VersionActions asset={asset} version={v} release={release} /> },
+        { key: "do", title: "Actions", cell: (v) => <VersionActions asset={asset} version={v} open={open} /> },
     ];
-    return <Table label="Versions" columns={columns} rows={asset.versions} id={(v) => v.version} sorted={false} />;
+    const groups = (asset.releases ?? []).filter((r) => r.group);
+    const left = asset.versions.filter((v) => v.withdrawn && v.devices > 0);
+    return (
+        <>
+            <Table label="Versions" columns={columns} rows={asset.versions} id={(v) => v.version} sorted={false} />
+            {left.map((v) => (
+                <Section key={v.version} title={`Still on ${v.version}, which is withdrawn`} id={`left-${v.version}`}>
+                    <p>{v.withdrawn.reason} <span class="muted">({v.withdrawn.by}, <Time at={v.withdrawn.at} />)</span></p>
+                    <RunningIt asset={asset} version={v.version} />
+                </Section>
+            ))}
+            {groups.length > 0 && <Section title="Released to groups" id="groups"><Table label="Releases to groups" columns={groupColumns(open)} rows={groups} id={(r) => r.group} sorted={false} /></Section>}
+        </>
+    );
 }
 
-function VersionActions({ asset, version, release }) {
+const groupColumns = (open) => [
+    { key: "group", title: "Group", main: true, cell: (r) => <a href={groupHref(r.group)}>{r.group}</a> },
+    { key: "version", title: "Version", cell: (r) => <code>{r.version}</code> },
+    { key: "at", title: "Released", cell: (r) => <><Time at={r.at} /> <span class="muted">by {r.by}</span></> },
+    { key: "do", title: "Actions", cell: (r) => <Action why={whyNot("release")} onClick={() => open({ what: "end", group: r.group })}>End…<span class="sr"> the release to {r.group}</span></Action> },
+];
+
+function VersionState({ asset, version: v }) {
+    const to = releasesOf(asset, v.version).filter((r) => r.group);
+    return (
+        <span class="stack">
+            {v.withdrawn ? <State name="withdrawn" /> : v.version === asset.released ? <State name="current" word="released" /> : to.length ? null : v.listed === false ? <State name="retired" word="not offered" /> : <span class="muted">available</span>}
+            {!v.withdrawn && to.length > 0 && <State name="current" word={`in ${to.slice(0, 2).map((r) => r.group).join(", ")}${to.length > 2 ? ` and ${to.length - 2} more` : ""}`} />}
+            {v.marker === "unmarked" && <span class="kind tone-attention" title="The program says nothing of its own product, asset and version: include locum_marker.h.">unmarked</span>}
+            {v.marker === "marked" && <span class="kind" title="The program itself says this product, asset and version.">marked</span>}
+        </span>
+    );
+}
+
+/* How many run it, of all that run this asset; and of those, how many have proven it. */
+const Adoption = ({ version: v, running }) => (
+    <span class="live-value">
+        <span class="share-cell"><span class="num">{number(v.devices ?? 0)}</span><Share part={v.devices ?? 0} whole={running} /></span>
+        {v.proven !== undefined && v.devices > 0 && <span class="small muted">{v.proven === v.devices ? "all proven" : `${number(v.proven)} proven`}</span>}
+    </span>
+);
+
+function VersionActions({ asset, version, open }) {
     const others = asset.versions.filter((v) => v.version !== version.version);
     const i = asset.versions.indexOf(version);
     const before = asset.released && asset.released !== version.version ? asset.released : (asset.versions[i + 1] ?? others[0])?.version;
-    const why = whyNot("release") ?? (asset.kind === "diagnostic" ? "Diagnostic images are not released: a campaign sends them." : asset.released === version.version ? "This version is the release." : version.listed === false ? "It is no longer offered." : null);
+    const gone = version.withdrawn ? "It is withdrawn." : null;
+    const diagnostic = asset.kind === "diagnostic" ? "Diagnostic images are not released: a campaign sends them." : null;
+    const role = whyNot("release");
+    const rollout = role ?? diagnostic ?? gone;
     return (
         <span class="actions">
             {before ? <a class="button" href={assetHref(asset.product, asset.name, `/compare/${encodeURIComponent(before)}...${encodeURIComponent(version.version)}`)} title={`Compare with ${before}`}>Compare<span class="sr"> {version.version} with {before}</span></a> : <Action why="There is no other version.">Compare</Action>}
-            <Action why={why} onClick={() => release(version)}>Release…<span class="sr"> {version.version}</span></Action>
+            <Action why={role ?? diagnostic ?? gone} onClick={() => open({ what: "release", version })}>Release…<span class="sr"> {version.version}</span></Action>
+            {rollout ? <Action why={rollout}>Roll out<span class="sr"> {version.version}</span></Action> : <a class="button" href={"/rollouts/new" + query({ asset: `${asset.product}/${asset.name}@${version.version}` })}>Roll out<span class="sr"> {version.version}</span></a>}
+            <Action why={role ?? gone} onClick={() => open({ what: "withdraw", version })}>Withdraw…<span class="sr"> {version.version}</span></Action>
         </span>
     );
 }
@@ -128,6 +181,8 @@ function Files({ asset }) {
                             ["activation", v.activation],
                             ["hardware", v.hardware?.length ? v.hardware.join(", ") : "all revisions"],
                             ["security counter", v.counter],
+                            v.requires && Object.keys(v.requires).length > 0 && ["needs", Object.entries(v.requires).map(([name, range]) => <div key={name}>{name} <code>{range}</code></div>)],
+                            v.withdrawn && ["withdrawn", <><Time at={v.withdrawn.at} both /> by {v.withdrawn.by}: {v.withdrawn.reason}</>],
                             ["manifest", <code class="hash">{v.sha256}</code>],
                             ["commit", <code class="hash">{v.commit}</code>],
                             v.notes && ["notes", <span class="notes">{v.notes}</span>],

@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { api, at } from "../api.js";
 import { useResource, wants } from "../resource.js";
+import { now } from "../clock.js";
 import { whyNot } from "../session.js";
 import { say } from "../status.js";
 import { RESULTS } from "../states.js";
@@ -9,13 +10,17 @@ import { absolute, bytes, shell } from "../words.js";
 import { Action } from "../parts/button.jsx";
 import { Command, Short } from "../parts/command.jsx";
 import { DeviceState, RunsNow } from "../parts/device_cells.jsx";
+import { DeviceWhy } from "../parts/device_why.jsx";
 import { Field, FormDialog } from "../parts/dialog.jsx";
 import { Icon } from "../parts/icon.jsx";
 import { Facts, Loaded, Note, Nothing, Page, Section, Tabs } from "../parts/page.jsx";
 import { State } from "../parts/state.jsx";
 import { Table } from "../parts/table.jsx";
 import { Left, Time } from "../parts/time.jsx";
+import { assetHref } from "./assets.jsx";
 import { AdmitButtons } from "../dialogs/admit.jsx";
+import { groupHref } from "../dialogs/group.jsx";
+import { PinButtons, PinDialog } from "../dialogs/pin.jsx";
 import { RetireDialog } from "../dialogs/retire.jsx";
 import { CapturesTable } from "../parts/captures_table.jsx";
 
@@ -56,11 +61,14 @@ function DeviceActions({ device, reload, retire }) {
 }
 
 function DeviceOverview({ device, reload }) {
+    const [pinning, setPinning] = useState(null);
     return (
         <>
+            {device.safe_mode && <Note tone="danger"><p><strong>Safe mode: the agent runs without the app.</strong> {device.safe_mode}</p><p>It stays in touch. What is missing is sent by itself, in the order of what needs what, and the app then starts without a hand.</p></Note>}
             {device.clone_suspected && <Note tone="danger"><p><strong>Clone suspected.</strong> Two devices seem to use this identity: a session counter went backwards. No new orders are sent until a person decides; reverts and reports go on.</p></Note>}
             <RunsNowBanner device={device} />
-            <Section title="Assets" id="assets"><DeviceAssets device={device} /></Section>
+            <Section title="Assets" id="assets"><DeviceAssets device={device} open={setPinning} reload={reload} /></Section>
+            <Section title="Why these versions?" id="why"><DeviceWhy name={device.name} /></Section>
             <div class="columns">
                 <Section title="Facts" id="facts">
                     {Object.keys(device.facts ?? {}).length ? <Facts rows={Object.entries(device.facts).map(([key, value]) => [key.replace(/_bytes$/, "").replaceAll("_", " "), fact(key, value)])} /> : <p class="muted">The device has not told any yet.</p>}
@@ -74,12 +82,49 @@ function DeviceOverview({ device, reload }) {
                         ["key id", <Short text={device.key_id} size={24} />],
                         ["order", device.order_seq ? <code>{device.order_seq}</code> : <span class="muted">none yet</span>],
                         ["generation", device.generation ?? <span class="muted">–</span>],
+                        ["time zone", device.timezone && <LocalTime zone={device.timezone} />],
+                        ["groups", device.groups?.length ? <span class="tags">{device.groups.map((group) => <a key={group} class="tag" href={groupHref(group)}>{group}</a>)}</span> : <span class="muted">none</span>],
                     ]} />
                     <Tags device={device} reload={reload} />
+                    <Development device={device} reload={reload} />
                 </Section>
             </div>
-            <Command text={`locum device show ${shell(device.name)} --json`} label="the same on a command line" />
+            <Command text={`locum device show ${shell(device.name)} --json; locum device why ${shell(device.name)}`} label="the same on a command line" />
+            {pinning && <PinDialog device={device} asset={pinning} close={() => setPinning(null)} done={reload} />}
         </>
+    );
+}
+
+/* What the clock says where the device is: windows are in this time. */
+const LocalTime = ({ zone }) => {
+    try {
+        return <>{zone} <span class="muted">· {new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", weekday: "short" }).format(now.value)} there now</span></>;
+    } catch {
+        return zone;
+    }
+};
+
+/* A development device keeps what it has: undone by the same switch, so nothing is asked. */
+function Development({ device, reload }) {
+    const [busy, setBusy] = useState(false);
+    const on = !device.development;
+    async function turn() {
+        setBusy(true);
+        try {
+            await api.put(at`/devices/${device.name}/development`, { development: on });
+            say(on ? `${device.name} is a development device: releases and rollouts leave it alone.` : `${device.name} takes releases and rollouts again.`);
+            reload();
+        } catch (error) {
+            say(error.message);
+        }
+        setBusy(false);
+    }
+    return (
+        <div class="tags-row">
+            <span class="muted">development</span>
+            <span>{device.development ? "yes: it keeps what it has" : "no: it takes releases and rollouts"}</span>
+            <Action why={whyNot("support")} busy={busy} onClick={turn}>{on ? "Make it a development device" : "End development"}</Action>
+        </div>
     );
 }
 
@@ -116,13 +161,14 @@ function RunsNowBanner({ device }) {
     );
 }
 
-const ASSET_COLUMNS = (product) => [
-    { key: "asset", title: "Asset", main: true, cell: (r) => <a href={`/assets/${encodeURIComponent(product)}/${encodeURIComponent(r.asset)}`}>{r.asset}</a> },
+const ASSET_COLUMNS = (device, open, reload) => [
+    { key: "asset", title: "Asset", main: true, cell: (r) => <a href={assetHref(device.product, r.asset)}>{r.asset}</a> },
     { key: "runs", title: "Runs", cell: (r) => (r.version ? <code class="live-value">{r.version}</code> : <span class="muted">nothing</span>) },
-    { key: "wanted", title: "Wanted", cell: (r) => (r.wanted ? <code>{r.wanted}</code> : <span class="muted">nothing</span>) },
+    { key: "wanted", title: "Wanted", cell: (r) => <>{r.wanted ? <code>{r.wanted}</code> : <span class="muted">nothing</span>}{r.pin && <div class="small"><Icon name="pin" /> pinned{r.pin.when === "reset" && " at its next start"}</div>}</> },
     { key: "state", title: "State", cell: (r) => <AssetState row={r} /> },
     { key: "why", title: "Why", wide: true, cell: (r) => <span class="wrap">{why(r)}</span> },
     { key: "hash", title: "Manifest", cell: (r) => <Short text={r.sha256} /> },
+    { key: "do", title: "Pin", cell: (r) => <PinButtons device={device} asset={r.asset} open={open} done={reload} /> },
 ];
 
 function AssetState({ row }) {
@@ -136,18 +182,19 @@ function AssetState({ row }) {
 function why(row) {
     if (row.reason) return row.reason;
     if (row.unfit) return `${row.unfit.version} is released for hardware ${row.unfit.hardware.join(", ")} only; ${row.wanted ? `this device gets ${row.wanted}` : "this device gets none"}.`;
-    if (row.version && row.version === row.wanted) return <span class="muted">runs what is released</span>;
+    if (row.pin) return <>pinned to {row.pin.version} by {row.pin.by}, <Time at={row.pin.at} />{row.pin.reason && `: ${row.pin.reason}`}</>;
+    if (row.version && row.version === row.wanted) return <span class="muted">runs what is wanted</span>;
     if (!row.wanted) return <span class="muted">no version is released; it stays with what it has</span>;
     if (row.offline) return `The device is not in touch; it takes ${row.wanted} when it comes back.`;
     return `It takes ${row.wanted} at its next check-in.`;
 }
 
-function DeviceAssets({ device }) {
-    const names = [...new Set([...Object.keys(device.running ?? {}), ...Object.keys(device.wanted ?? {}), ...Object.keys(device.unfit ?? {})])].sort();
+function DeviceAssets({ device, open, reload }) {
+    const names = [...new Set([...Object.keys(device.running ?? {}), ...Object.keys(device.wanted ?? {}), ...Object.keys(device.unfit ?? {}), ...(device.pins ?? []).map((pin) => pin.asset)])].sort();
     if (!names.length) return <Nothing command={`locum asset release ${device.product}/ASSET VERSION`}>Nothing is released for {device.product} yet, so the device runs no asset.</Nothing>;
     const offline = device.connectivity === "offline" || device.connectivity === "never_seen";
-    const rows = names.map((asset) => ({ asset, offline, ...device.running?.[asset], unfit: device.unfit?.[asset], wanted: device.wanted?.[asset] ?? device.running?.[asset]?.wanted }));
-    return <Table label="Assets of the device" columns={ASSET_COLUMNS(device.product)} rows={rows} id={(r) => r.asset} sorted={false} />;
+    const rows = names.map((asset) => ({ asset, offline, ...device.running?.[asset], unfit: device.unfit?.[asset], pin: device.pins?.find((pin) => pin.asset === asset), wanted: device.wanted?.[asset] ?? device.running?.[asset]?.wanted }));
+    return <Table label="Assets of the device" columns={ASSET_COLUMNS(device, open, reload)} rows={rows} id={(r) => r.asset} sorted={false} />;
 }
 
 function Tags({ device, reload }) {

@@ -10,3 +10,6 @@ export { Captures } from "./captures.jsx";
 export { Capture } from "./capture.jsx";
 export { Audit } from "./audit.jsx";
 export { Setup } from "./setup.jsx";
+export { Groups } from "./groups.jsx";
+export { Group } from "./group.jsx";
+export { Product } from "./product.jsx";

@@ -8,14 +8,14 @@ import { Field } from "./dialog.jsx";
 import { Loaded, Nothing } from "./page.jsx";
 
 /* Counts a moment after the last key. */
-export function usePreview(filter) {
+export function usePreview(filter, group = null) {
     const [settled, setSettled] = useState(filter);
     useEffect(() => {
         const timer = setTimeout(() => setSettled(filter), 250);
         return () => clearTimeout(timer);
     }, [filter]);
-    const preview = useResource(settled ? "/preview" + query({ filter: settled }) : null, wants.devices);
-    return settled === filter && preview.path === (settled ? "/preview" + query({ filter: settled }) : null) ? preview : { data: null, error: settled === filter ? preview.error : null };
+    const preview = useResource(settled ? "/preview" + query({ filter: settled, group }) : null, wants.devices);
+    return settled === filter && preview.path === (settled ? "/preview" + query({ filter: settled, group }) : null) ? preview : { data: null, error: settled === filter ? preview.error : null };
 }
 
 export function FilterPicker({ filter, setFilter, preview }) {
@@ -31,7 +31,7 @@ export function FilterPicker({ filter, setFilter, preview }) {
 
 export function DevicePicker({ product, names, setNames }) {
     const [search, setSearch] = useState("");
-    const devices = useResource("/devices" + query({ filter: `product:${product} admission:accepted`, limit: 1000 }), wants.devices);
+    const devices = useResource("/devices" + query({ filter: `${product ? `product:${product} ` : ""}admission:accepted`, limit: 1000 }), wants.devices);
     const toggle = (name) => setNames(names.includes(name) ? names.filter((one) => one !== name) : [...names, name]);
     return (
         <Loaded of={devices} what="the devices" rows={3}>
@@ -41,7 +41,7 @@ export function DevicePicker({ product, names, setNames }) {
                 return (
                     <>
                         {list.length > 8 && <Field label="Find" data-filter type="search" value={search} onInput={(e) => setSearch(e.currentTarget.value)} />}
-                        {!list.length && <Nothing action={<a class="button" href="/devices">Devices</a>}>No accepted device of {product} yet.</Nothing>}
+                        {!list.length && <Nothing action={<a class="button" href="/devices">Devices</a>}>No accepted device{product && ` of ${product}`} yet.</Nothing>}
                         <ul class="picker" aria-label="Devices">
                             {shown.map((d) => (
                                 <li key={d.name}>
@@ -51,7 +51,7 @@ export function DevicePicker({ product, names, setNames }) {
                                 </li>
                             ))}
                         </ul>
-                        {unknown.length > 0 && <p class="bad">Not accepted devices of {product}: {unknown.join(", ")} <button type="button" onClick={() => setNames(names.filter((n) => !unknown.includes(n)))}>Leave out</button></p>}
+                        {unknown.length > 0 && <p class="bad">Not accepted devices{product && ` of ${product}`}: {unknown.join(", ")} <button type="button" onClick={() => setNames(names.filter((n) => !unknown.includes(n)))}>Leave out</button></p>}
                         <p class="muted" role="status">{plural(names.length, "device")} chosen{list.length > shown.length && `; ${shown.length} of ${list.length} shown`}</p>
                     </>
                 );

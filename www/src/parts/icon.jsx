@@ -30,6 +30,9 @@ const SHAPES = {
     asset: <path d="m8 2 5.5 3v6L8 14l-5.5-3V5zM2.5 5 8 8l5.5-3M8 8v6" />,
     campaign: <><circle cx="8" cy="8" r="5.5" /><circle cx="8" cy="8" r="2" /></>,
     capture: <path d="M2 13.5h12M3 10l3-4 3 2.5L13 3" />,
+    group: <><circle cx="5" cy="5.5" r="2" /><circle cx="11" cy="5.5" r="2" /><path d="M1.5 12.5c.4-2 1.7-3.2 3.5-3.2s3.1 1.2 3.5 3.2M9.5 9.5c.5-.2 1-.2 1.5-.2 1.8 0 3.1 1.2 3.5 3.2" /></>,
+    rollout: <path d="M2 13h3.5V9.5H9V6h3.5V2.5M10.5 4.5l2-2 2 2" />,
+    pin: <path d="M6 2.5h4v4l2 2.5H4l2-2.5zM8 9v5" />,
     audit: <path d="M3.5 3h9M3.5 6.5h9M3.5 10h9M3.5 13.5h5" />,
 };
 

@@ -14,8 +14,8 @@ export function State({ name, word, tone }) {
 }
 
 /* How many are in which state: one bar and the same in words. */
-export function StateBar({ counts, total }) {
-    const present = ASSIGNMENT_ORDER.filter((state) => counts[state]);
+export function StateBar({ counts, total, order = ASSIGNMENT_ORDER }) {
+    const present = order.filter((state) => counts[state]);
     const sum = total || present.reduce((n, state) => n + counts[state], 0) || 1;
     return (
         <span class="statebar">
