@@ -28,6 +28,7 @@ void put_version(struct json_writer *json, struct request *request, const char *
     for (const char **revision = row->hardware; revision && *revision; revision++)
         json_write_string(json, NULL, *revision);
     json_write_end(json, ']');
+    json_write_raw(json, "requires", row->requires, strlen(row->requires));
     json_write_string(json, "title", row->title);
     json_write_string(json, "notes", row->notes);
     json_write_string(json, "author", row->author);
@@ -246,7 +247,7 @@ static bool read_kind(const struct json *json, struct publication *publication, 
 static bool read_publication(struct request *request, struct publication *publication, struct error *err)
 {
     static const char *const members[] = {"version",  "kind",    "activation", "title", "notes",
-                                          "hardware", "counter", "files",      NULL};
+                                          "hardware", "counter", "requires",   "files", NULL};
     const struct json *json = request_json(request, &json_limits_large, err), *files;
     struct manifest *manifest = &publication->manifest;
     const char *version;
@@ -258,7 +259,8 @@ static bool read_publication(struct request *request, struct publication *public
     strcpy(manifest->product, request->params[0]);
     strcpy(manifest->asset, request->params[1]);
     strcpy(manifest->version, version);
-    manifest->requires = json_read(request->arena, "{}", 2, &json_limits_small, err);
+    if (json_get(json, "requires") && !json_need_object(json, "requires", &manifest->requires, err))
+        return false;
     publication->counter_given = json_get(json, "counter") != NULL;
     if ((publication->counter_given &&
          !json_need_integer(json, "counter", 0, COUNTER_MOST, &manifest->counter, err)) ||

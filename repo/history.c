@@ -54,10 +54,11 @@ static const char **hardware_list(struct arena *arena, const char *text)
 bool repo_versions(struct db_conn *conn, struct arena *arena, const char *product, const char *asset,
                    struct version_row **rows, size_t *count, struct error *err)
 {
-    struct db_query *query = db_query(conn, "SELECT version, manifest, commit_id, activation, counter, "
-                                            "published_at, files, length, author, title, "
-                                            "notes, hardware, listed FROM versions WHERE product = :product "
-                                            "AND asset = :asset ORDER BY number DESC");
+    struct db_query *query =
+        db_query(conn, "SELECT version, manifest, commit_id, activation, counter, "
+                       "published_at, files, length, author, title, "
+                       "notes, hardware, listed, requires FROM versions WHERE product = :product "
+                       "AND asset = :asset ORDER BY number DESC");
     db_bind_text(query, ":product", product);
     db_bind_text(query, ":asset", asset);
     *rows = NULL;
@@ -78,6 +79,7 @@ bool repo_versions(struct db_conn *conn, struct arena *arena, const char *produc
         row->notes = db_text_copy(query, 10, arena);
         row->hardware = hardware_list(arena, db_text(query, 11));
         row->listed = db_integer(query, 12) != 0;
+        row->requires = db_text_copy(query, 13, arena);
     }
     if (!db_end(query, err))
         return false;

@@ -117,6 +117,15 @@ static const char *hardware_json(struct arena *arena, const char **hardware)
     return arena_strdup(arena, text_string(&out));
 }
 
+static const char *requires_json(struct arena *arena, const struct json *requires)
+{
+    TEXT(out);
+    struct json_writer writer;
+    json_write_init(&writer, &out);
+    json_write_value(&writer, NULL, requires);
+    return arena_strdup(arena, text_string(&out));
+}
+
 static bool asset_upsert(struct db_conn *conn, const struct manifest *manifest, int64_t at, struct error *err)
 {
     struct db_query *query = db_query(
@@ -138,9 +147,10 @@ static bool version_insert(struct db_conn *conn, struct arena *arena, const stru
     struct db_query *query = db_query(
         conn,
         "INSERT INTO versions (number, product, asset, version, manifest, commit_id, activation, counter, "
-        "published_at, files, length, author, title, notes, hardware) VALUES (:number, :product, :asset, "
+        "published_at, files, length, author, title, notes, hardware, requires) VALUES (:number, :product, "
+        ":asset, "
         ":version, :manifest, :commit, :activation, :counter, :at, :files, :length, :author, :title, :notes, "
-        ":hardware)");
+        ":hardware, :requires)");
     db_bind_integer(query, ":number", number);
     db_bind_text(query, ":product", manifest->product);
     db_bind_text(query, ":asset", manifest->asset);
@@ -156,6 +166,7 @@ static bool version_insert(struct db_conn *conn, struct arena *arena, const stru
     db_bind_text(query, ":title", deed->title);
     db_bind_text(query, ":notes", deed->notes);
     db_bind_text(query, ":hardware", hardware_json(arena, manifest->hardware));
+    db_bind_text(query, ":requires", requires_json(arena, manifest->requires));
     return db_run(query, NULL, err);
 }
 

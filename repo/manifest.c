@@ -1,5 +1,7 @@
 #include "repo/manifest.h"
 
+#include "repo/range.h"
+
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +10,7 @@
 #define MANIFEST_LIMIT (4u << 20)
 #define TOTAL_LIMIT ((int64_t)1 << 40)
 #define HARDWARE_LIMIT 256
+#define REQUIRES_LIMIT 64
 
 static const char *const kinds[KIND_COUNT] = {"app",    "module",     "model", "data",
                                               "config", "bootloader", "mcu",   "diagnostic"};
@@ -148,6 +151,26 @@ static bool name_read(const struct json *object, const char *key, char out[NAME_
     return true;
 }
 
+static bool requires_check(const struct manifest *manifest, struct error *err)
+{
+    const struct json *requires = manifest->requires;
+    if (requires->size > REQUIRES_LIMIT)
+        return error_set(err, ERROR_LIMIT, "a version requires at most %d assets", REQUIRES_LIMIT);
+    if (requires->size > 0 && manifest->kind == KIND_DIAGNOSTIC)
+        return error_set(err, ERROR_INPUT, "a diagnostic image requires no assets");
+    for (const struct json *one = requires->first; one; one = one->next) {
+        if (one->type != JSON_STRING)
+            return error_set(err, ERROR_INPUT, "\"requires\" maps names of assets to ranges of versions");
+        if (!name_check("asset", one->key, err))
+            return error_add(err, "\"requires\"");
+        if (string_is(one->key, manifest->asset))
+            return error_set(err, ERROR_INPUT, "a version cannot require its own asset \"%s\"", one->key);
+        if (!range_check(one->string, err))
+            return error_add(err, "\"requires\": %s", one->key);
+    }
+    return true;
+}
+
 static bool head_read(const struct json *json, struct manifest *manifest, struct error *err)
 {
     const char *type, *version, *kind, *activation;
@@ -166,10 +189,7 @@ static bool head_read(const struct json *json, struct manifest *manifest, struct
         return error_set(err, ERROR_INPUT, "\"%.40s\" is no kind of asset", kind);
     if (!activation_from_name(activation, &manifest->activation))
         return error_set(err, ERROR_INPUT, "the activation must be \"notify\" or \"restart\"");
-    /* Nobody resolves ranges yet, and a device that ignored one would run what does not fit. */
-    if (manifest->requires->size > 0)
-        return error_set(err, ERROR_INPUT, "\"requires\" must be empty in this format");
-    return true;
+    return requires_check(manifest, err);
 }
 
 /* The limits must stand in the manifest in their normalised form, so that every reader sees the same ones. */
@@ -195,11 +215,43 @@ static bool limits_read(struct arena *arena, const struct json *json, struct man
     return true;
 }
 
-/* What is started must be in the image and executable. */
+/* "assets/<asset>/<path>" */
+static bool is_asset_of_override(const char *path)
+{
+    const char *asset = path + strlen("assets/"), *slash = strchr(path, '/');
+    char name[NAME_SIZE];
+
+    slash = slash ? strchr(slash + 1, '/') : NULL;
+    if (!string_starts(path, "assets/") || !slash || (size_t)(slash - asset) >= sizeof name)
+        return false;
+    memcpy(name, asset, (size_t)(slash - asset));
+    name[slash - asset] = '\0';
+    return name_is_valid(name);
+}
+
+static bool override_files_check(const struct manifest *manifest, struct error *err)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < manifest->file_count; i++) {
+        if (is_asset_of_override(manifest->files[i].path))
+            found++;
+        else if (string_starts(manifest->files[i].path, "assets/"))
+            return error_set(err, ERROR_INPUT, "\"%.200s\" is no file of an asset: assets/<asset>/<path>",
+                             manifest->files[i].path);
+    }
+    return found > 0 || error_set(err, ERROR_INPUT,
+                                  "an image of mode override brings its assets as assets/<asset>/<path>");
+}
+
+/* What is started must be in the image and executable; in mode override the app is, with the image's assets.
+ */
 static bool entry_check(const struct manifest *manifest, struct error *err)
 {
     if (!manifest->has_limits)
         return true;
+    if (string_is(manifest->limits.mode, "override"))
+        return override_files_check(manifest, err);
     const char *program = manifest->limits.entry[0];
     struct manifest_file key = {.path = string_starts(program, "./") ? program + 2 : program};
     const struct manifest_file *file =
@@ -299,8 +351,12 @@ bool manifest_write(struct arena *arena, const struct manifest *manifest, struct
     json_write_string(&writer, "kind", kind_name(manifest->kind));
     json_write_string(&writer, "activation", activation_name(manifest->activation));
     json_write_integer(&writer, "counter", manifest->counter);
-    json_write_object(&writer, "requires");
-    json_write_end(&writer, '}');
+    if (manifest->requires) {
+        json_write_value(&writer, "requires", manifest->requires);
+    } else {
+        json_write_object(&writer, "requires");
+        json_write_end(&writer, '}');
+    }
     hardware_write(arena, &writer, manifest->hardware);
     files_write(arena, &writer, manifest);
     if (manifest->has_limits)

@@ -39,10 +39,10 @@ struct manifest_file {
 
 /* The enforced limits of a diagnostic image, defaults filled in. */
 struct image_limits {
-    char **entry;     /* argv, NULL-terminated; entry[0] is a path inside the image ("./run") */
-    const char *mode; /* "replace" | "beside" | "override" */
+    char **entry; /* argv, NULL-terminated; entry[0] is a path inside the image ("./run"); override: empty */
+    const char *mode;                                                 /* "replace" | "beside" | "override" */
     int64_t max_runtime_s, grace_s, max_output, max_memory, max_pids; /* seconds, bytes, processes */
-    const char **collect;      /* NULL-terminated: "proc", "app-logs", "file:/…" */
+    const char **collect;      /* NULL-terminated: "proc", "app", "app-logs", "file:/…" */
     const char **capabilities; /* NULL-terminated: "net_raw", "syslog", "dac_read_search" */
     bool network_host;
     const struct json *outputs; /* array as declared, or NULL */
@@ -55,8 +55,9 @@ struct manifest {
     enum asset_kind kind;
     enum activation activation;
     int64_t counter;
-    const char **hardware;       /* NULL-terminated, empty: all */
-    const struct json *requires; /* object */
+    const char **hardware; /* NULL-terminated, empty: all */
+    const struct json
+        *requires; /* object: asset → range of versions (repo/range.h); NULL when writing: none */
     const struct manifest_file *files;
     size_t file_count;
     int64_t total; /* bytes of all files */

@@ -108,7 +108,8 @@ struct version_row {
     enum activation activation;
     int64_t counter, published_at, files, total;
     const char *author, *title, *notes, **hardware;
-    bool listed; /* in the signed metadata: devices may install it */
+    const char *requires; /* JSON object */
+    bool listed;          /* in the signed metadata: devices may install it */
 };
 /* Versions of an asset, newest publication first. MISSING when there is no such asset. */
 bool repo_versions(struct db_conn *conn, struct arena *arena, const char *product, const char *asset,

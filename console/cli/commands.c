@@ -27,6 +27,7 @@ static const struct cli_option publish_options[] = {
     {"notes", "TEXT", OPTION_ONE, "what changed"},
     {"hardware", "R…", OPTION_WORDS, "only for these hardware revisions"},
     {"counter", "N", OPTION_ONE, "security counter (default: that of the version before)"},
+    {"requires", "ASSET=RANGE", OPTION_EACH, "needs that asset in this range, as runtime='>=1.2.0 <2.0.0'"},
     {0},
 };
 static const struct cli_option asset_list_options[] = {
@@ -83,6 +84,10 @@ const struct command cli_commands[] = {
     {"asset", "history", "PRODUCT/ASSET", 1, 1, "who published and released what, when and why (from git)",
      NULL, cli_asset_history},
     {"asset", "diff", "PRODUCT/ASSET V1 V2", 3, 3, "what differs between two versions", NULL, cli_asset_diff},
+    {"product", "list", "", 0, 0, "products, with their settings", NULL, cli_product_list},
+    {"product", "show", "PRODUCT", 1, 1, "a product's settings", NULL, cli_product_show},
+    {"product", "set", "PRODUCT KEY=VALUE…", 2, -1,
+     "change settings: release.proven_on, markers, approval, capture.keep_days", NULL, cli_product_set},
     {"device", "claim", "", 0, 0, "make a claim code for one new device", claim_options, cli_device_claim},
     {"device", "list", "", 0, 0, "devices, all or those that match", filter_options, cli_device_list},
     {"device", "show", "NAME", 1, 1, "one device: what it runs, wants and says", NULL, cli_device_show},

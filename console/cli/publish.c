@@ -175,6 +175,26 @@ static void write_optional(struct cli *cli, struct json_writer *writer, const ch
         json_write_string(writer, option, cli_value(cli, option));
 }
 
+static bool requires_write(struct cli *cli, struct json_writer *writer)
+{
+    size_t count;
+    const char **values = cli_values(cli, "requires", &count);
+    if (!count)
+        return true;
+    json_write_object(writer, "requires");
+    for (size_t i = 0; i < count; i++) {
+        const char *equals = strchr(values[i], '=');
+        if (!equals || equals == values[i])
+            return error_set(&cli->err, ERROR_INPUT,
+                             "--requires takes ASSET=RANGE, as runtime='>=1.2.0 <2.0.0', not \"%.100s\"",
+                             values[i]);
+        json_write_string(writer, arena_copy(&cli->arena, values[i], (size_t)(equals - values[i])),
+                          equals + 1);
+    }
+    json_write_end(writer, '}');
+    return true;
+}
+
 static bool request_write(struct cli *cli, const struct payloads *all, struct text *body)
 {
     static const char *const plain[] = {"version", "kind", "activation", "title", "notes"};
@@ -197,6 +217,8 @@ static bool request_write(struct cli *cli, const struct payloads *all, struct te
             json_write_string(&writer, NULL, hardware[i]);
         json_write_end(&writer, ']');
     }
+    if (!requires_write(cli, &writer))
+        return false;
     json_write_array(&writer, "files");
     for (const struct payload *p = all->first; p; p = p->next) {
         json_write_object(&writer, NULL);

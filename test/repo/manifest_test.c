@@ -53,6 +53,63 @@ static void a_manifest_comes_back_as_it_was_written(void **state)
     assert_false(manifest_fits_hardware(&again, "r3"));
 }
 
+#define REQUIRING(requires)                                                                                  \
+    "{\"_type\":\"manifest\",\"activation\":\"notify\",\"asset\":\"detector\",\"counter\":0,\"files\":"      \
+    "[" FILE_TEXT(                                                                                           \
+        "a") "],\"hardware\":[],\"kind\":\"model\",\"product\":\"demo\",\"requires\":{" requires "},"        \
+                                                                                                 "\"version" \
+                                                                                                 "\":\"1.0." \
+                                                                                                 "0\"}"
+
+static void a_version_may_require_ranges_of_other_assets(void **state)
+{
+    static const char *const bad[] = {
+        REQUIRING("\"detector\":\"^1.0.0\""), REQUIRING("\"runtime\":\"latest\""),
+        REQUIRING("\"runtime\":\"\""),        REQUIRING("\"runtime\":1"),
+        REQUIRING("\"Run time\":\"*\""),      REQUIRING("\"../x\":\"*\""),
+        REQUIRING("\"runtime\":{}"),          REQUIRING("\"runtime\":null"),
+    };
+    struct error err;
+    (void)state;
+    if (!reads(REQUIRING("\"labels\":\"*\",\"runtime\":\">=1.2.0 <2.0.0\""), &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (reads(bad[i], &err) || !err.text[0])
+            fail_msg("accepted: %s", bad[i]);
+    TEXT(many);
+    text_puts(&many, "{\"_type\":\"manifest\",\"activation\":\"notify\",\"asset\":\"detector\",\"counter\":0,"
+                     "\"files\":[" FILE_TEXT(
+                         "a") "],\"hardware\":[],\"kind\":\"model\",\"product\":\"demo\",\"requires\":{");
+    for (int i = 0; i < 65; i++)
+        text_printf(&many, "%s\"a%02d\":\"*\"", i ? "," : "", i);
+    text_puts(&many, "},\"version\":\"1.0.0\"}");
+    assert_false(reads(text_string(&many), &err));
+    assert_int_equal(err.kind, ERROR_LIMIT);
+}
+
+static void what_is_required_is_written_and_read_again(void **state)
+{
+    ARENA(arena);
+    TEXT(out);
+    struct error err = {0};
+    static const char requires[] = "{\"runtime\":\"^1.2.0\",\"labels\":\"*\"}";
+    struct manifest_file files[] = {{"a", 7, 0644, HASH}};
+    struct manifest again,
+        manifest = {.product = "demo",
+                    .asset = "detector",
+                    .version = "1.0.0",
+                    .kind = KIND_MODEL,
+                    .files = files,
+                    .file_count = 1,
+                    .requires = json_read(&arena, requires, strlen(requires), &json_limits_small, &err)};
+    (void)state;
+    if (!manifest_write(&arena, &manifest, &out, &err) ||
+        !manifest_read(&arena, out.bytes, out.size, &again, &err))
+        fail_msg("%s", err.text);
+    assert_string_equal(json_string(again.requires, "runtime"), "^1.2.0");
+    assert_string_equal(json_string(again.requires, "labels"), "*");
+}
+
 static void what_breaks_a_rule_is_refused(void **state)
 {
     static const char *const bad[] = {
@@ -176,6 +233,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_manifest_comes_back_as_it_was_written),
+        cmocka_unit_test(a_version_may_require_ranges_of_other_assets),
+        cmocka_unit_test(what_is_required_is_written_and_read_again),
         cmocka_unit_test(what_breaks_a_rule_is_refused),
         cmocka_unit_test(limits_get_their_defaults),
         cmocka_unit_test(limits_out_of_their_ranges_are_refused),
