@@ -10,8 +10,10 @@ handler operators_list, operators_create, operators_update, operators_delete;
 handler login_create, tokens_list, tokens_create, tokens_delete;
 /* handlers_audit.c */
 handler audit_list, events_stream;
+/* handlers_products.c */
+handler products_list, products_show, products_set;
 /* handlers_assets.c, handlers_versions.c, handlers_objects.c */
-handler products_list, assets_list, assets_show, assets_history, assets_difference, assets_release;
+handler assets_list, assets_show, assets_history, assets_difference, assets_release;
 handler versions_show, versions_file, versions_publish;
 handler objects_show, objects_put, objects_get;
 handler metadata_get, targets_get, authority_get;

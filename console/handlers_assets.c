@@ -4,13 +4,9 @@
 #include "base/json.h"
 #include "console/console.h"
 #include "console/delivery/release.h"
-#include "console/fleet.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define PRODUCTS_MOST 1000
 
 bool asset_find(struct request *request, struct db_conn *conn, const char *product, const char *asset,
                 struct asset_row **row, struct error *err)
@@ -50,83 +46,6 @@ static bool put_asset(struct json_writer *json, struct request *request, struct 
     json_write_time(json, "published_at", row->published_at);
     json_write_string(json, "released", released);
     return true;
-}
-
-/* --- products
- * ----------------------------------------------------------------------------------------------------- */
-struct product {
-    const char *name;
-    int64_t assets, devices;
-};
-
-static struct product *product_of(struct request *request, struct product *products, size_t *count,
-                                  const char *name)
-{
-    for (size_t i = *count; i-- > 0;) {
-        if (strcmp(products[i].name, name) == 0)
-            return &products[i];
-    }
-    if (*count == PRODUCTS_MOST)
-        return NULL;
-    products[*count] = (struct product){.name = arena_strdup(request->arena, name)};
-    return &products[(*count)++];
-}
-
-/* Products that have devices but no asset yet are products as well. */
-static void count_devices(struct request *request, struct product *products, size_t *count)
-{
-    struct fleet *fleet = request->console->fleet;
-    size_t devices;
-
-    fleet_lock(fleet);
-    struct device *const *all = fleet_all(fleet, &devices);
-    for (size_t i = 0; i < devices; i++) {
-        if (all[i]->admission == ADMISSION_REJECTED || all[i]->admission == ADMISSION_RETIRED)
-            continue;
-        struct product *product = product_of(request, products, count, all[i]->product);
-        if (product)
-            product->devices++;
-    }
-    fleet_unlock(fleet);
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct product *)a)->name, ((const struct product *)b)->name);
-}
-
-void products_list(struct request *request)
-{
-    struct product *products = arena_array(request->arena, PRODUCTS_MOST, sizeof(*products));
-    struct asset_row *rows;
-    size_t assets, count = 0;
-    struct json_writer json;
-    struct error err;
-    TEXT(out);
-    DB_DONE(conn) = db_read(request->console->db, &err);
-
-    if (!conn || !repo_assets(conn, request->arena, NULL, &rows, &assets, &err)) {
-        answer_error(request, &err);
-        return;
-    }
-    for (size_t i = 0; i < assets; i++) {
-        struct product *product = product_of(request, products, &count, rows[i].product);
-        if (product)
-            product->assets++;
-    }
-    count_devices(request, products, &count);
-    qsort(products, count, sizeof(*products), by_name);
-    json_write_init(&json, &out);
-    json_write_array(&json, NULL);
-    for (size_t i = 0; i < count; i++) {
-        json_write_object(&json, NULL);
-        json_write_string(&json, "name", products[i].name);
-        json_write_integer(&json, "assets", products[i].assets);
-        json_write_integer(&json, "devices", products[i].devices);
-        json_write_end(&json, '}');
-    }
-    json_write_end(&json, ']');
-    answer_json(request, 200, &out);
 }
 
 /* --- assets

@@ -37,6 +37,8 @@ const struct route routes[] = {
 
     /* assets */
     {"GET",    V1 "/products",                                           PEOPLE, ROLE_VIEWER,  0,      false, products_list},
+    {"GET",    V1 "/products/{product}",                                 PEOPLE, ROLE_VIEWER,  0,      false, products_show},
+    {"PATCH",  V1 "/products/{product}",                                 PEOPLE, ROLE_RELEASE, SMALL,  false, products_set},
     {"GET",    V1 "/assets",                                             PEOPLE, ROLE_VIEWER,  0,      false, assets_list},
     {"GET",    V1 "/assets/{product}/{asset}",                           PEOPLE, ROLE_VIEWER,  0,      false, assets_show},
     {"GET",    V1 "/assets/{product}/{asset}/history",                   PEOPLE, ROLE_VIEWER,  0,      false, assets_history},
