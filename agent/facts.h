@@ -9,4 +9,9 @@
 /* Writes the object under `key`. `limits` and `diagnostics` are the keeper's words; NULL: not known yet. */
 void facts_write(struct json_writer *writer, const char *key, const char *limits, const char *diagnostics);
 
+#define ZONE_SIZE 64
+/* The device's time zone by its name in the time zone database: TZ when it is one, else /etc/timezone, else
+ * where /etc/localtime leads, else "UTC". Gives `zone`. */
+const char *zone_name(char zone[ZONE_SIZE]);
+
 #endif

@@ -246,6 +246,7 @@ static bool download_request(struct download *download, struct error *err)
                                    .path =
                                        arena_printf(&arena, DEVICE_PATH_OBJECTS "%s", download->file->sha256),
                                    .range_from = download->held,
+                                   .receive_rate = fetch->rate,
                                    .answer_limit = 64 << 10,
                                    .write = download_write,
                                    .context = download,
@@ -433,6 +434,7 @@ bool fetch_version(struct fetch *fetch, const struct wish_version *wanted, bool 
 
     fetch->result = RESULT_INITIAL;
     fetch->lasting = false;
+    fetch->rate = wanted->entry.apply.rate;
     /* The manifest is checked also when the version is there: hardware and product are ours to watch. */
     if (!manifest_get(fetch, &arena, wanted, diagnostic, &manifest, err))
         return false;

@@ -14,6 +14,7 @@ struct fetch {
     struct session *session;
     const struct enrolment *enrolment;
     const bool *cancel;        /* read atomically; true: stop soon */
+    int64_t rate;              /* bytes a second at most, of the version being fetched; 0: no limit */
     int64_t bytes;             /* that came over the wire */
     enum update_result result; /* after a failure */
     bool lasting;              /* after a failure: it will not get better by trying again */

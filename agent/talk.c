@@ -135,6 +135,10 @@ static bool order_verify(struct talk *talk, const struct json *json, struct erro
                     worker->enrolment.product, talk->order_seq, now, &order, err))
         return false;
     wish_from_order(&arena, &order, client, &wish);
+    struct wish before;
+    struct error none = {0};
+    bool had = wish_load(&arena, worker->state_fd, &before, &none);
+    wish_accept(&wish, had ? &before : NULL, worker->start);
     if (!wish_save(worker->state_fd, &wish, err))
         return false;
     talk->order_seq = order.seq;

@@ -43,15 +43,40 @@ void wish_from_order(struct arena *arena, const struct order *order, const struc
                           .set_count = order->set_count,
                           .run_count = order->run_count};
     wish->set = arena_array(arena, order->set_count, sizeof(*wish->set));
-    for (size_t i = 0; i < order->set_count; i++)
+    for (size_t i = 0; i < order->set_count; i++) {
         version_look_up(arena, client, false, order->product, order->set[i].asset, order->set[i].version,
                         &wish->set[i], NULL);
+        wish->set[i].entry.apply = order->set[i].apply;
+    }
     wish->runs = arena_array(arena, order->run_count, sizeof(*wish->runs));
     for (size_t i = 0; i < order->run_count; i++) {
         wish->runs[i].order = order->runs[i];
         version_look_up(arena, client, true, order->product, order->runs[i].image, order->runs[i].version,
                         &wish->runs[i].image, &wish->runs[i].limits);
     }
+}
+
+void wish_accept(struct wish *wish, const struct wish *before, int64_t start)
+{
+    for (size_t i = 0; i < wish->set_count; i++) {
+        struct wish_version *version = &wish->set[i];
+        const struct wish_version *old = before ? wish_find(before, version->entry.asset) : NULL;
+
+        if (!version->entry.apply.on_start)
+            continue;
+        bool same = old && old->entry.apply.on_start && old->accepted_start &&
+                    strcmp(old->entry.version, version->entry.version) == 0 &&
+                    strcmp(old->entry.manifest, version->entry.manifest) == 0;
+        version->accepted_start = same ? old->accepted_start : start;
+    }
+}
+
+const struct wish_version *wish_find(const struct wish *wish, const char *asset)
+{
+    for (size_t i = 0; wish && i < wish->set_count; i++)
+        if (strcmp(wish->set[i].entry.asset, asset) == 0)
+            return &wish->set[i];
+    return NULL;
 }
 
 const struct wish_run *wish_run_find(const struct wish *wish, const char *id)
@@ -65,6 +90,18 @@ const struct wish_run *wish_run_find(const struct wish *wish, const char *id)
 /* --- writing ---------------------------------------------------------------------------------------------
  */
 
+static void apply_write(struct json_writer *writer, const struct apply *apply)
+{
+    if (apply->after)
+        json_write_integer(writer, "apply_after", apply->after);
+    if (*apply->window)
+        json_write_string(writer, "window", apply->window);
+    if (apply->on_start)
+        json_write_boolean(writer, "on_start", true);
+    if (apply->rate)
+        json_write_integer(writer, "rate", apply->rate);
+}
+
 static void version_write(struct json_writer *writer, const char *key, const struct wish_version *version)
 {
     json_write_object(writer, key);
@@ -75,6 +112,9 @@ static void version_write(struct json_writer *writer, const char *key, const str
     json_write_integer(writer, "counter", version->counter);
     json_write_string(writer, "kind", kind_name(version->kind));
     json_write_string(writer, "refused", version->refused);
+    apply_write(writer, &version->entry.apply);
+    if (version->accepted_start)
+        json_write_integer(writer, "accepted_start", version->accepted_start);
     json_write_end(writer, '}');
 }
 
@@ -96,6 +136,12 @@ static void run_write(struct json_writer *writer, const struct wish_run *run)
     for (const char **scope = order->collect; scope && *scope; scope++)
         json_write_string(writer, NULL, *scope);
     json_write_end(writer, ']');
+    if (order->redact) {
+        json_write_array(writer, "redact");
+        for (const char **pattern = order->redact; *pattern; pattern++)
+            json_write_string(writer, NULL, *pattern);
+        json_write_end(writer, ']');
+    }
     if (order->params)
         json_write_value(writer, "params", order->params);
     version_write(writer, "image", &run->image);
@@ -130,6 +176,23 @@ bool wish_save(int state_fd, const struct wish *wish, struct error *err)
 /* --- reading: our own file, but a disk may give back anything ----------------------------------------------
  */
 
+static bool apply_read(const struct json *json, struct wish_version *version, struct error *err)
+{
+    struct apply *apply = &version->entry.apply;
+    const char *window = json_string(json, "window");
+
+    apply->after = json_integer(json, "apply_after", 0);
+    apply->on_start = json_boolean(json, "on_start", false);
+    apply->rate = json_integer(json, "rate", 0);
+    version->accepted_start = json_integer(json, "accepted_start", 0);
+    if (apply->after < 0 || apply->rate < 0 || version->accepted_start < 0 ||
+        (window && !window_read(window, NULL, NULL)))
+        return error_set(err, ERROR_INPUT, "the times of a version in it are malformed");
+    if (window)
+        strcpy(apply->window, window);
+    return true;
+}
+
 static bool version_read(const struct json *json, struct wish_version *version, struct error *err)
 {
     const char *asset, *number, *manifest, *kind;
@@ -147,16 +210,26 @@ static bool version_read(const struct json *json, struct wish_version *version, 
     strcpy(version->entry.version, number);
     if (!version->refused)
         strcpy(version->entry.manifest, manifest);
-    return true;
+    return apply_read(json, version, err);
+}
+
+static const char **strings_read(struct arena *arena, const struct json *array)
+{
+    const char **strings = arena_array(arena, array->size + 1, sizeof(*strings));
+    size_t count = 0;
+
+    for (const struct json *one = array->first; one; one = one->next)
+        if (one->type == JSON_STRING)
+            strings[count++] = one->string;
+    return strings;
 }
 
 static bool run_read(struct arena *arena, const struct json *json, struct wish_run *run, struct error *err)
 {
     struct order_run *order = &run->order;
-    const struct json *collect, *image;
+    const struct json *collect, *image, *redact;
     const char *id;
     uint8_t bytes[16];
-    size_t count = 0;
 
     if (!json_need_string(json, "id", &id, err) || !json_need_string(json, "mode", &order->mode, err) ||
         !json_need_integer(json, "campaign", 0, INT64_MAX, &order->campaign, err) ||
@@ -174,10 +247,12 @@ static bool run_read(struct arena *arena, const struct json *json, struct wish_r
     strcpy(order->id, id);
     strcpy(order->image, run->image.entry.asset);
     strcpy(order->version, run->image.entry.version);
-    order->collect = arena_array(arena, collect->size + 1, sizeof(*order->collect));
-    for (const struct json *scope = collect->first; scope; scope = scope->next)
-        if (scope->type == JSON_STRING)
-            order->collect[count++] = scope->string;
+    order->collect = strings_read(arena, collect);
+    if (json_get(json, "redact")) {
+        if (!json_need_array(json, "redact", &redact, err))
+            return false;
+        order->redact = strings_read(arena, redact);
+    }
     order->params = json_get(json, "params");
     run->limits = json_get(json, "limits");
     return true;

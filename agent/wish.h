@@ -18,6 +18,7 @@ struct wish_version {
     int64_t counter;
     enum asset_kind kind;
     const char *refused;
+    int64_t accepted_start; /* entry.apply.on_start: the agent's start that accepted it first; else 0 */
 };
 struct wish_run {
     struct order_run order;
@@ -38,6 +39,11 @@ void wish_from_order(struct arena *arena, const struct order *order, const struc
 /* MISSING when there is none yet. */
 bool wish_load(struct arena *arena, int state_fd, struct wish *wish, struct error *err);
 bool wish_save(int state_fd, const struct wish *wish, struct error *err);
+/* Versions that wait for a start of the agent wait for one after `start`; what `before` (NULL: none) already
+ * waits for keeps its own: an order that only says it again does not put it off. */
+void wish_accept(struct wish *wish, const struct wish *before, int64_t start);
+/* What the wish says about this asset; NULL: nothing. */
+const struct wish_version *wish_find(const struct wish *wish, const char *asset);
 /* The run of this id; NULL when there is none. */
 const struct wish_run *wish_run_find(const struct wish *wish, const char *id);
 

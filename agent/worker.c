@@ -131,6 +131,27 @@ static bool lock_take(struct worker *worker, int *lock, struct error *err)
     return (*lock >= 0 || lock_from_stand_in(worker, lock, err)) && lock_sign(*lock, worker->primary, err);
 }
 
+/* A start by hand or by init counts; a keeper that brings a crashed agent back does not. A number that is
+ * lost begins anew: what waits for a start compares for being another. */
+static void start_count(struct worker *worker)
+{
+    ARENA(arena);
+    struct error err = {0};
+    char *bytes, text[24];
+    size_t size;
+
+    if (!file_read(&arena, worker->state_fd, STATE_START, sizeof(text), &bytes, &size, &err) ||
+        !int64_parse(bytes, 1, INT64_MAX - 1, &worker->start))
+        worker->start = clock_now();
+    if (!worker->primary)
+        return;
+    worker->start++;
+    err = (struct error){0};
+    int length = snprintf(text, sizeof(text), "%lld", (long long)worker->start);
+    if (!file_write(worker->state_fd, STATE_START, text, (size_t)length, 0600, &err))
+        log_event(LOG_WARNING, "start", "why=\"%s\"", err.text);
+}
+
 /* --- beginning and end
  * ------------------------------------------------------------------------------------------------ */
 
@@ -234,6 +255,7 @@ int worker_main(const struct agent_settings *settings, const struct worker_optio
     bool good = worker.state_fd >= 0 && enrolment_load(worker.state_fd, &worker.enrolment, &err) &&
                 lock_take(&worker, &lock, &err) && prepare(&worker, &err);
     if (good) {
+        start_count(&worker);
         log_event(LOG_INFO, "agent_started", "device=%s product=%s server=%s primary=%s",
                   worker.enrolment.device, worker.enrolment.product, worker.enrolment.server,
                   worker.primary ? "yes" : "no");

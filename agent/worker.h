@@ -53,6 +53,7 @@ struct worker {
     const struct agent_settings *settings;
     struct enrolment enrolment;
     bool primary;
+    int64_t start;        /* this start in order: a stand-in goes on with that of the agent before it */
     struct outbox outbox; /* has a lock of its own */
     char ca_path[4200];
 

@@ -17,6 +17,7 @@
 #define HEADER_BYTES (64u << 10)
 #define HEADER_LINES 100
 #define CONNECT_TIMEOUT_MS 10000
+#define RATE_BURST INT64_C(65536) /* bytes that may come at once before curl rests for a limit */
 #define STALL_TIMEOUT_MS 30000
 #define WAIT_MS 1000
 #define WAIT_CANCELLABLE_MS 100
@@ -341,6 +342,14 @@ static bool request_is_good(const struct http_request *request, struct error *er
     return true;
 }
 
+/* A transfer with a limit rests after each burst: that is no stall. */
+static int64_t stall_ms(const struct transfer *transfer)
+{
+    int64_t rate = transfer->request->receive_rate;
+
+    return transfer->http->stall_timeout_ms + (rate > 0 ? RATE_BURST * 1000 / rate : 0);
+}
+
 /* Runs the transfer in short waits, so that `cancel` and the stall are seen. */
 static bool run(struct transfer *transfer, CURLcode *code)
 {
@@ -357,7 +366,7 @@ static bool run(struct transfer *transfer, CURLcode *code)
             break;
         if (cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED))
             return error_set(&transfer->failed, ERROR_SYSTEM, "cancelled");
-        int64_t still = http->stall_timeout_ms - (clock_boot_ms() - transfer->moved_at_ms);
+        int64_t still = stall_ms(transfer) - (clock_boot_ms() - transfer->moved_at_ms);
         curl_off_t connected = 0;
         curl_easy_getinfo(http->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
         if (connected == 0)
@@ -402,6 +411,7 @@ static bool transfer_run(struct transfer *transfer, struct arena *arena, struct 
     curl_easy_setopt(http->easy, CURLOPT_HEADERDATA, transfer);
     curl_easy_setopt(http->easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(http->easy, CURLOPT_WRITEDATA, transfer);
+    curl_easy_setopt(http->easy, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)transfer->request->receive_rate);
     curl_multi_add_handle(http->multi, http->easy);
     bool ran = run(transfer, &code);
     if (ran && code == CURLE_OK)
