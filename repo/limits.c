@@ -12,6 +12,7 @@ static const char *const networks[] = {"none", "host", NULL};
 static const char *const capability_names[] = {"net_raw", "syslog", "dac_read_search", NULL};
 static const char *const output_types[] = {"timeseries", "log",  "text",   "table",
                                            "image",      "json", "binary", NULL};
+static const char *const scopes[] = {"proc", "app", "app-logs", NULL}; /* and file:/PATH */
 static const char *const param_types[] = {"integer", "boolean", "string", NULL};
 
 /* One whole number of diagnostic.json; otherwise < 0: it must be given. */
@@ -78,6 +79,7 @@ static bool words_read(struct arena *arena, const struct json *json, const char 
     return true;
 }
 
+/* An image of mode override has no program: the app itself runs. */
 static bool entry_read(struct arena *arena, const struct json *json, struct image_limits *limits,
                        struct error *err)
 {
@@ -86,6 +88,9 @@ static bool entry_read(struct arena *arena, const struct json *json, struct imag
     if (!words_read(arena, json, "entry", &entry, &count, err))
         return false;
     limits->entry = (char **)entry;
+    if (string_is(limits->mode, "override"))
+        return count == 0 ||
+               error_set(err, ERROR_INPUT, "an image of mode override starts the app: it has no \"entry\"");
     if (count == 0)
         return error_set(err, ERROR_INPUT, "\"entry\" must name the program to start");
     const char *program = limits->entry[0];
@@ -112,9 +117,9 @@ static bool collect_read(struct arena *arena, const struct json *json, struct im
         if (string_starts(scope, "file:")) {
             if (!absolute_path_check(scope + 5, err))
                 return error_add(err, "\"collect\"");
-        } else if (!string_is(scope, "proc") && !string_is(scope, "app-logs")) {
+        } else if (!is_one_of(scope, scopes)) {
             return error_set(err, ERROR_INPUT,
-                             "\"collect\" may name proc, app-logs and file:/PATH, not \"%.80s\"", scope);
+                             "\"collect\" may name proc, app, app-logs and file:/PATH, not \"%.80s\"", scope);
         }
         for (size_t k = 0; k < i; k++)
             if (string_is(scope, limits->collect[k]))
@@ -275,6 +280,22 @@ static bool normal_form(struct arena *arena, struct image_limits *limits, struct
     return limits->json && json_canonical(limits->json, &canonical, err);
 }
 
+/* The app keeps the rights that it has: what walls give or take means nothing to it. */
+static bool override_check(const struct image_limits *limits, struct error *err)
+{
+    if (!string_is(limits->mode, "override"))
+        return true;
+    if (limits->capabilities[0] || limits->network_host)
+        return error_set(
+            err, ERROR_INPUT,
+            "in mode override the app runs with its own rights and network: \"capabilities\" and "
+            "\"network\" cannot be asked for");
+    for (const char **scope = limits->collect; *scope; scope++)
+        if (!string_is(*scope, "app-logs"))
+            return error_set(err, ERROR_INPUT, "in mode override \"collect\" may name app-logs only");
+    return true;
+}
+
 bool image_limits_read(struct arena *arena, const void *bytes, size_t size, struct image_limits *limits,
                        struct error *err)
 {
@@ -290,13 +311,14 @@ bool image_limits_read(struct arena *arena, const void *bytes, size_t size, stru
         return error_set(err, ERROR_INPUT, "the description of an image must be an object");
     limits->outputs = json_get(json, "outputs");
     limits->params = json_get(json, "params");
-    if (!json_only(json, members, err) || !entry_read(arena, json, limits, err) ||
-        !word_read(json, "mode", modes, &mode, err) || !word_read(json, "network", networks, &network, err) ||
+    if (!json_only(json, members, err) || !word_read(json, "mode", modes, &mode, err))
+        return false;
+    limits->mode = mode;
+    if (!entry_read(arena, json, limits, err) || !word_read(json, "network", networks, &network, err) ||
         !numbers_read(json, limits, err) || !collect_read(arena, json, limits, err) ||
         !capabilities_read(arena, json, limits, err) || !outputs_check(limits->outputs, err) ||
         !params_check(limits->params, err))
         return false;
-    limits->mode = mode;
     limits->network_host = string_is(network, "host");
-    return normal_form(arena, limits, err);
+    return override_check(limits, err) && normal_form(arena, limits, err);
 }
