@@ -42,6 +42,9 @@ const Setup = later("Setup");
 const Groups = later("Groups");
 const Group = later("Group");
 const Product = later("Product");
+const Rollouts = later("Rollouts");
+const NewRollout = later("NewRollout");
+const Rollout = later("Rollout");
 
 const PAGES = [
     ["/", Overview],
@@ -55,6 +58,10 @@ const PAGES = [
     ["/assets/:product/:asset", Asset],
     ["/assets/:product/:asset/:tab", Asset],
     ["/assets/:product/:asset/compare/:pair", Asset],
+    ["/rollouts", Rollouts],
+    ["/rollouts/new", NewRollout],
+    ["/rollouts/:id", Rollout],
+    ["/rollouts/:id/:tab", Rollout],
     ["/campaigns", Campaigns],
     ["/campaigns/new", NewCampaign],
     ["/campaigns/:id", Campaign],

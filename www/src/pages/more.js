@@ -13,3 +13,6 @@ export { Setup } from "./setup.jsx";
 export { Groups } from "./groups.jsx";
 export { Group } from "./group.jsx";
 export { Product } from "./product.jsx";
+export { Rollouts } from "./rollouts.jsx";
+export { Rollout } from "./rollout.jsx";
+export { NewRollout } from "./rollout_new.jsx";
