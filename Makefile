@@ -54,7 +54,7 @@ HARDENING += $(if $(SANITIZE),-Wno-maybe-uninitialized -Wno-stringop-overflow -W
 SAY = $(if $(V),,@printf '  %-8s %s\n' $(1) '$@';)
 # What the targets for people build with: every core, unless they were called with a -j of their own.
 CORES = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
-COMPILE = $(CC) -std=c11 -D_GNU_SOURCE -I. -I$(OUT)/gen $(CFLAGS) -fPIE -pthread $(WARNINGS) $(HARDENING) -MMD -MP
+COMPILE = $(CC) -std=c11 -D_GNU_SOURCE -I. -I$(OUT)/gen $(INCLUDES) $(CFLAGS) -fPIE -pthread $(WARNINGS) $(HARDENING) -MMD -MP
 LINK = $(CC) $(CFLAGS) -pie -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 
 # --- what is made of what: the link lines hold the arrows of ARCHITECTURE.md -----------------------------------------
@@ -73,6 +73,7 @@ AGENT_REPO := $(foreach noun,name range manifest limits metadata order,$(filter 
 
 LIBS_BASE := libssl libcrypto sqlite3 libcurl
 LIBS_REPO := libgit2 $(LIBS_BASE)
+LIBS_DIAGNOSTICS := glib-2.0 $(LIBS_REPO)
 LIBS_AGENT := libssl libcrypto libcurl
 libraries = $$(pkg-config --libs $(1))
 # civetweb loads libssl.so and libcrypto.so by these names: console/tls/ssl.c says why ours must be there before.
@@ -111,6 +112,9 @@ $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call SAY,compile)$(COMPILE) -c -o $@ $<
 
+# The one file that knows GLib.
+$(OBJ)/diagnostics/zone.o: INCLUDES = $$(pkg-config --cflags glib-2.0)
+
 $(OBJ)/gen/schema.o: $(OUT)/gen/schema.c
 	@mkdir -p $(@D)
 	$(call SAY,compile)$(COMPILE) -c -o $@ $<
@@ -140,7 +144,7 @@ $(OUT)/lib/lib%.so: console/tls/%.c
 	$(call SAY,link)$(CC) -std=c11 $(CFLAGS) -fPIC -shared $(WARNINGS) -Wl,-soname,$(@F) -Wl,--no-as-needed -o $@ $< -l$*
 
 $(OUT)/locum: $(OBJ)/console/main.o $(ARCHIVES_CONSOLE) $(TLS)
-	$(call SAY,link)$(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS_CONSOLE) $(call libraries,$(LIBS_REPO)) \
+	$(call SAY,link)$(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS_CONSOLE) $(call libraries,$(LIBS_DIAGNOSTICS)) \
 	    -Wl,-rpath,'$$ORIGIN/lib:$$ORIGIN/../lib/locum'
 
 $(OUT)/locum-agent: $(OBJ)/agent/main.o $(ARCHIVES_AGENT)
@@ -176,8 +180,8 @@ TEST_console := $(ARCHIVES_CONSOLE)
 TEST_agent := $(ARCHIVES_AGENT)
 TEST_LIBS_base = $(call libraries,$(LIBS_BASE))
 TEST_LIBS_repo = $(call libraries,$(LIBS_REPO))
-TEST_LIBS_diagnostics = $(call libraries,$(LIBS_REPO))
-TEST_LIBS_console = $(LIBS_CONSOLE) $(call libraries,$(LIBS_REPO))
+TEST_LIBS_diagnostics = $(call libraries,$(LIBS_DIAGNOSTICS))
+TEST_LIBS_console = $(LIBS_CONSOLE) $(call libraries,$(LIBS_DIAGNOSTICS))
 TEST_LIBS_agent = $(call libraries,$(LIBS_AGENT))
 # Every folder above base keeps rows; its tests open a database with the whole schema.
 TEST_EXTRA_repo := $(OBJ)/gen/schema.o
