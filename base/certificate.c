@@ -242,12 +242,17 @@ static bool is_dns_name(const char *name)
     return size > 0 && size <= 253 && strspn(name, allowed) == size && name[0] != '.' && name[0] != '-';
 }
 
+bool certificate_name_is_good(const char *name)
+{
+    return is_address(name) || is_dns_name(name);
+}
+
 static bool names_are_good(const char *const *names, struct error *err)
 {
     size_t count = 0;
 
     for (; names[count]; count++) {
-        if (!is_address(names[count]) && !is_dns_name(names[count]))
+        if (!certificate_name_is_good(names[count]))
             return error_set(err, ERROR_INPUT, "\"%.100s\" is no DNS name and no IP address", names[count]);
     }
     if (count == 0 || count > NAMES_MAX)

@@ -1,5 +1,6 @@
 #include "console/serve_options.h"
 
+#include "base/certificate.h"
 #include "base/text.h"
 
 #include <arpa/inet.h>
@@ -148,7 +149,9 @@ const char *const *machine_names(struct arena *arena, const char *device_url)
     char host[256] = "";
 
     names[count++] = "localhost";
-    if (gethostname(host, sizeof(host) - 1) == 0 && *host && strcmp(host, "localhost") != 0)
+    /* A machine that was never named is "(none)". */
+    if (gethostname(host, sizeof(host) - 1) == 0 && certificate_name_is_good(host) &&
+        strcmp(host, "localhost") != 0)
         names[count++] = arena_strdup(arena, host);
     const char *start = device_url + strlen("https://");
     const char *given = arena_copy(arena, start, strcspn(start, ":/"));

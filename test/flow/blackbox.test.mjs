@@ -1,7 +1,7 @@
 // What strangers met who had only the command line: each test a bug that was there once.
 import test, { after, before } from 'node:test';
 import assert from 'node:assert/strict';
-import { World, until } from './lib/locum.mjs';
+import { World, Process, build, freePort, isRoot, path, until } from './lib/locum.mjs';
 
 let world;
 before(async () => { world = await World.open(); });
@@ -58,4 +58,15 @@ test('--hardware takes several revisions: apart by words, by commas, or given ag
   }
   const typo = await world.locum('asset', 'publish', 'demo/wide', '--version', '2.0.0', '--hardware', 'rev-a', 'wieghts.bin', file);
   assert.deepEqual([typo.code, /wieghts\.bin/.test(typo.stderr)], [3, true], typo.stderr);
+});
+
+test('a machine that nobody gave a name to runs a console all the same', { skip: isRoot ? false : 'only root may rename a machine' }, async () => {
+  const listen = `127.0.0.1:${await freePort()}`;
+  const console = new Process('unshare', ['--uts', 'sh', '-c', 'echo "(none)" > /proc/sys/kernel/hostname && exec "$@"', 'sh',
+    path.join(build, 'locum'), 'serve', '--data', path.join(world.folder, 'nameless'), '--listen', listen, '--device-listen', `127.0.0.1:${await freePort()}`]);
+  world.others.push(console);
+  await until('it answers', async () => {
+    if (console.exit) assert.fail(console.output);
+    return (await fetch(`http://${listen}/healthz`)).ok;
+  });
 });
