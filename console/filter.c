@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "console/fleet_parts.h"
 
 #include <string.h>
 
@@ -31,6 +32,7 @@ struct field {
     unsigned allowed; /* comparisons, 1 << … or'ed */
     checks *check;    /* of the value; NULL: any text */
     matches *match;
+    bool passing; /* changes by itself, without a person's hand */
 };
 
 /* --- fields
@@ -92,11 +94,12 @@ static bool match_tag(const struct filter *term, const struct looking *at)
     return false;
 }
 
-/* Groups come with a later issue: until then no device is in one. */
 static bool match_group(const struct filter *term, const struct looking *at)
 {
-    (void)at;
-    return !strcmp(term->value, "none");
+    for (size_t i = 0; i < at->device->group_count; i++)
+        if (text_matches(term, at->device->groups[i]->name))
+            return true;
+    return !at->device->group_count && text_matches(term, "none");
 }
 
 static bool match_image(const struct filter *term, const struct looking *at)
@@ -165,16 +168,16 @@ static bool check_asset(struct filter *term, struct error *err)
 #define ORDERED (ONE(EQUAL) | ONE(LESS) | ONE(LESS_OR_EQUAL) | ONE(MORE) | ONE(MORE_OR_EQUAL))
 
 static const struct field fields[] = {
-    {"name", WORDS, NULL, match_name},
-    {"product", WORDS, NULL, match_product},
-    {"hardware", WORDS, NULL, match_hardware},
-    {"connectivity", ONE(EQUAL), check_connectivity, match_connectivity},
-    {"admission", ONE(EQUAL), check_admission, match_admission},
-    {"tag", WORDS, NULL, match_tag},
-    {"group", WORDS, NULL, match_group},
-    {"seen", ORDERED & ~ONE(EQUAL), check_seen, match_seen},
-    {"image", WORDS, NULL, match_image},
-    {NULL, ORDERED | ONE(CONTAINS), check_asset, match_asset},
+    {"name", WORDS, NULL, match_name, false},
+    {"product", WORDS, NULL, match_product, false},
+    {"hardware", WORDS, NULL, match_hardware, false},
+    {"connectivity", ONE(EQUAL), check_connectivity, match_connectivity, true},
+    {"admission", ONE(EQUAL), check_admission, match_admission, false},
+    {"tag", WORDS, NULL, match_tag, false},
+    {"group", WORDS, NULL, match_group, false},
+    {"seen", ORDERED & ~ONE(EQUAL), check_seen, match_seen, true},
+    {"image", WORDS, NULL, match_image, true},
+    {NULL, ORDERED | ONE(CONTAINS), check_asset, match_asset, true},
 };
 
 static const struct field *field_find(const char *name)
@@ -395,6 +398,22 @@ static bool node_matches(const struct filter *filter, const struct looking *at)
     default:
         return true;
     }
+}
+
+const char *filter_passing(const struct filter *filter)
+{
+    if (filter->kind == NODE_TERM)
+        return filter->field->passing ? filter->name : NULL;
+    const char *left = filter->left ? filter_passing(filter->left) : NULL;
+    return left || !filter->right ? left : filter_passing(filter->right);
+}
+
+bool filter_asks_group(const struct filter *filter)
+{
+    if (filter->kind == NODE_TERM)
+        return filter->field->match == match_group;
+    return (filter->left && filter_asks_group(filter->left)) ||
+           (filter->right && filter_asks_group(filter->right));
 }
 
 bool filter_matches(const struct filter *filter, const struct fleet *fleet, const struct device *device,

@@ -18,6 +18,10 @@ struct filter;
 /* Compiles into the arena. NULL and INPUT, the sentence naming the place (counted from 1). An empty text
  * matches all. */
 const struct filter *filter_compile(struct arena *arena, const char *text, struct error *err);
+/* The first field in it whose value comes and goes by itself: connectivity, seen, image, an asset's version.
+ * NULL: what it matches changes by people's hands alone. */
+const char *filter_passing(const struct filter *filter);
+bool filter_asks_group(const struct filter *filter);
 /* Needs the fleet's lock. */
 bool filter_matches(const struct filter *filter, const struct fleet *fleet, const struct device *device,
                     int64_t now);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "console/delivery/group.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,7 @@ static void device_free(struct device *device)
     for (char **tag = device->tags; tag && *tag; tag++)
         free(*tag);
     free(device->tags);
+    free(device->groups);
     for (size_t i = 0; i < device->running_count; i++) {
         struct running_asset *running = &device->running[i];
 
@@ -186,11 +188,13 @@ void fleet_close(struct fleet *fleet)
         return;
     for (size_t i = 0; i < fleet->count; i++)
         device_free(fleet->by_name[i]);
+    group_unload(fleet);
     free(fleet->by_name);
     free(fleet->by_key);
     free(fleet->by_id);
     pthread_mutex_destroy(&fleet->lock);
     pthread_mutex_destroy(&fleet->orders);
+    pthread_mutex_destroy(&fleet->grouping);
     free(fleet);
 }
 

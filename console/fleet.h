@@ -44,6 +44,8 @@ struct device_image {
     int64_t started_at, ends_at; /* Unix seconds, 0: not known */
 };
 
+struct fleet_group; /* console/fleet_parts.h */
+
 struct device {
     int64_t id;                                                    /* row id */
     char name[NAME_SIZE], product[NAME_SIZE], hardware[NAME_SIZE]; /* hardware "": none */
@@ -51,7 +53,9 @@ struct device {
     enum admission admission;
     int64_t enrolled_at;
     bool clone_suspected;
-    char **tags; /* NULL-terminated, sorted; owned; NULL: none */
+    char **tags;                 /* NULL-terminated, sorted; owned; NULL: none */
+    struct fleet_group **groups; /* that it is in; the array is owned, the groups are the fleet's */
+    size_t group_count;
 
     /* Session. */
     uint8_t token[SHA256_SIZE];     /* SHA-256 of the token */

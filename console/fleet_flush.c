@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "console/delivery/group.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -118,8 +119,9 @@ struct fleet *fleet_open(struct console *console, struct error *err)
     random_bytes(fleet->nonce_secret, sizeof fleet->nonce_secret);
     pthread_mutex_init(&fleet->lock, NULL);
     pthread_mutex_init(&fleet->orders, NULL);
+    pthread_mutex_init(&fleet->grouping, NULL);
     DB_DONE(conn) = db_read(console->db, err);
-    if (conn && load_devices(fleet, conn, err) && load_tags(fleet, conn, err))
+    if (conn && load_devices(fleet, conn, err) && load_tags(fleet, conn, err) && group_load(fleet, conn, err))
         return fleet;
     fleet_close(fleet);
     return NULL;

@@ -10,6 +10,15 @@
 #define SESSION_S 3600
 #define NONCE_S 60
 
+/* A group as filters see it. Written by console/delivery/group_follow.c under the fleet's lock. */
+struct fleet_group {
+    int64_t id; /* row id */
+    char name[NAME_SIZE];
+    struct arena arena;          /* of the filter */
+    const struct filter *filter; /* NULL: a fixed group */
+    int64_t counted;             /* members, while somebody counts */
+};
+
 struct fleet {
     struct console *console;
     pthread_mutex_t lock;
@@ -19,6 +28,10 @@ struct fleet {
     int64_t active;                    /* not retired or rejected: the size that intervals go by */
     int64_t started_at, last_activity; /* Unix seconds; last_activity: newest last_seen at the start */
     uint8_t nonce_secret[SHA256_SIZE];
+    struct fleet_group **groups; /* by name; changed only with `grouping` and the lock held */
+    size_t group_count;
+    pthread_mutex_t grouping; /* one changer of groups at a time; taken before the database's writer */
+    int64_t group_at;         /* group_step: the last row id that was looked at; under `grouping` */
     pthread_mutex_t orders;   /* one maker of orders at a time; taken before the database's writer */
     struct fleet_counts told; /* counts that browsers know */
 };

@@ -17,6 +17,8 @@ handler assets_list, assets_show, assets_history, assets_difference, assets_rele
 handler versions_show, versions_file, versions_publish;
 handler objects_show, objects_put, objects_get;
 handler metadata_get, targets_get, authority_get;
+/* handlers_groups.c */
+handler groups_list, groups_show, groups_create, groups_change, groups_delete;
 /* handlers_devices.c */
 handler claims_create, devices_list, devices_show, devices_timeline, devices_preview;
 handler devices_accept, devices_reject, devices_retire, devices_tag;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "console/claims.h"
+#include "console/delivery/group.h"
 #include "console/delivery/release.h"
 #include "console/devices.h"
 #include "console/filter.h"
@@ -214,9 +215,20 @@ void devices_timeline(struct request *request)
         answer_error(request, &err);
 }
 
+/* What the group in the query would gain and lose. */
+static bool preview_difference(struct request *request, const int64_t *ids, size_t count,
+                               struct json_writer *writer, struct error *err)
+{
+    const char *group = request_query(request, "group");
+    DB_DONE(conn) = group ? db_read(request->console->db, err) : NULL;
+
+    return !group ||
+           (conn && group_write_difference(request->console, conn, group, ids, count, writer, err));
+}
+
 void devices_preview(struct request *request)
 {
-    static const char *const allowed[] = {"filter", NULL};
+    static const char *const allowed[] = {"filter", "group", NULL};
     TEXT(out);
     struct json_writer writer;
     struct error err = {0};
@@ -238,6 +250,10 @@ void devices_preview(struct request *request)
         json_write_string(&writer, NULL, fleet_by_id(fleet, ids[i])->name);
     fleet_unlock(fleet);
     json_write_end(&writer, ']');
+    if (!preview_difference(request, ids, count, &writer, &err)) {
+        answer_error(request, &err);
+        return;
+    }
     json_write_end(&writer, '}');
     answer_json(request, 200, &out);
 }

@@ -61,6 +61,13 @@ const struct route routes[] = {
     {"GET",    V1 "/devices/{name}/timeline", PEOPLE, ROLE_VIEWER,  0,     false, devices_timeline},
     {"GET",    V1 "/preview",                 PEOPLE, ROLE_VIEWER,  0,     false, devices_preview},
 
+    /* groups */
+    {"GET",    V1 "/groups",                  PEOPLE, ROLE_VIEWER,  0,     false, groups_list},
+    {"POST",   V1 "/groups",                  PEOPLE, ROLE_SUPPORT, LARGE, false, groups_create},
+    {"GET",    V1 "/groups/{name}",           PEOPLE, ROLE_VIEWER,  0,     false, groups_show},
+    {"PUT",    V1 "/groups/{name}",           PEOPLE, ROLE_SUPPORT, LARGE, false, groups_change},
+    {"DELETE", V1 "/groups/{name}",           PEOPLE, ROLE_SUPPORT, 0,     false, groups_delete},
+
     /* what devices ask: agent/PROTOCOL.md */
     {"POST",   DEVICE_PATH_ENROL,             DEVICES, ROLE_ANYBODY, SMALL,              false, device_side_enrol},
     {"POST",   DEVICE_PATH_NONCE,             DEVICES, ROLE_ANYBODY, SMALL,              false, device_side_nonce},

@@ -1,6 +1,7 @@
 /* What the scheduler does again and again: one row a step. */
 #include "console/campaigns.h"
 #include "console/claims.h"
+#include "console/delivery/group.h"
 #include "console/fleet.h"
 #include "console/orders.h"
 #include "console/people.h"
@@ -31,6 +32,7 @@ static bool people_step(struct console *console, struct error *err)
 const struct scheduler_row steps[] = {
     {"orders", 250, orders_step},
     {"fleet_watch", 1000, fleet_watch},
+    {"groups", 1000, group_step},
     {"campaigns", 1000, campaigns_step},
     {"fleet_flush", 3000, fleet_flush},
     {"checkpoint", 5000, checkpoint_step},

@@ -44,6 +44,15 @@ static const struct cli_option filter_options[] = {
     {"filter", "F", OPTION_ONE, "the console's filter, for example 'product:demo connectivity:online'"},
     {0},
 };
+static const struct cli_option group_options[] = {
+    {"filter", "F", OPTION_ONE, "the devices that match, now and later"},
+    {"device", "NAME…", OPTION_MANY, "these devices"},
+    {0},
+};
+static const struct cli_option group_delete_options[] = {
+    {"force", NULL, OPTION_FLAG, "its releases end with it"},
+    {0},
+};
 static const struct cli_option campaign_options[] = {
     {"image", "PRODUCT/IMAGE@V", OPTION_ONE, "the diagnostic image; without @V its newest version"},
     {"device", "NAME…", OPTION_MANY, "these devices"},
@@ -88,6 +97,11 @@ const struct command cli_commands[] = {
     {"product", "show", "PRODUCT", 1, 1, "a product's settings", NULL, cli_product_show},
     {"product", "set", "PRODUCT KEY=VALUE…", 2, -1,
      "change settings: release.proven_on, markers, approval, capture.keep_days", NULL, cli_product_set},
+    {"group", "create", "NAME", 1, 1, "put devices under one name: fixed, or by a filter that is followed",
+     group_options, cli_group_create},
+    {"group", "list", "", 0, 0, "all groups", NULL, cli_group_list},
+    {"group", "show", "NAME", 1, 1, "a group, its members and releases", NULL, cli_group_show},
+    {"group", "delete", "NAME", 1, 1, "end a group; its devices stay", group_delete_options, cli_group_delete},
     {"device", "claim", "", 0, 0, "make a claim code for one new device", claim_options, cli_device_claim},
     {"device", "list", "", 0, 0, "devices, all or those that match", filter_options, cli_device_list},
     {"device", "show", "NAME", 1, 1, "one device: what it runs, wants and says", NULL, cli_device_show},

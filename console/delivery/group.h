@@ -16,8 +16,7 @@
 #include <stdint.h>
 
 struct console;
-struct filter;
-struct device;
+struct fleet;
 
 #define GROUPS_MOST 1000         /* in a console */
 #define GROUP_DEVICES_MOST 50000 /* that can be named one by one */
@@ -63,7 +62,7 @@ bool group_write(struct console *console, struct db_conn *conn, const char *name
 bool group_write_all(struct console *console, struct db_conn *conn, struct json_writer *writer,
                      struct error *err);
 /* What saving would change: "added" and "removed", each with count and samples, of a group that has `ids`
- * (sorted by row id) afterwards. */
+ * afterwards. */
 bool group_write_difference(struct console *console, struct db_conn *conn, const char *name,
                             const int64_t *ids, size_t count, struct json_writer *writer, struct error *err);
 
@@ -73,7 +72,8 @@ bool group_write_difference(struct console *console, struct db_conn *conn, const
  * fleet's lock, at most 20 ms in all, and writes who joined or left groups by filter. Devices whose group has
  * a release get their wish thought over. */
 bool group_step(struct console *console, struct error *err);
-/* At start-up, after the fleet is open: groups and members into its memory. */
-bool group_load(struct console *console, struct error *err);
+/* Groups and members into the fleet's memory, before anyone else has it; and away again. */
+bool group_load(struct fleet *fleet, struct db_conn *conn, struct error *err);
+void group_unload(struct fleet *fleet);
 
 #endif
