@@ -35,6 +35,7 @@ static void app_changed(void *context, const struct channel_app *now)
     struct json_writer writer;
     struct error err = {0};
 
+    control_app_ended(control, now);
     if (!came && !went)
         return;
     TEXT(out);
@@ -54,8 +55,8 @@ static void app_ensure(struct control *control)
     const struct assignment *active = assignments_active(&control->assignments);
     struct error err = {0};
 
-    if (!control->worker->settings->app_command || control->unfinished || !channel->link ||
-        *channel->run.id || (active && assignment_is_begun(active)) ||
+    if (!control->worker->settings->app_command || control->unfinished || !control_may_run_app(control) ||
+        !channel->link || *channel->run.id || (active && assignment_is_begun(active)) ||
         (strcmp(channel->app.state, "stopped") != 0 && strcmp(channel->app.state, "none") != 0))
         return;
     if (!channel_do(&control->channel, "app_start", ASK_MS, &err))
@@ -295,6 +296,7 @@ static void gc_step(struct control *control)
     struct gc gc = {.state_fd = control->worker->state_fd,
                     .current = control->set.generation,
                     .versions_keep = control->worker->settings->versions_keep,
+                    .floors = &control->floors,
                     .wish = control->box ? &control->box->wish : NULL};
     gc_run(&gc);
     control->gc_due = false;
@@ -303,6 +305,19 @@ static void gc_step(struct control *control)
 /* --- the thread
  * ------------------------------------------------------------------------------------------------------------
  */
+
+/* Until a time of the order comes, or the next minute begins: windows are of whole minutes. */
+static int64_t held_ms(const struct control *control)
+{
+    int64_t now = clock_now(), due = 60 - now % 60;
+
+    for (size_t i = 0; control->box && i < control->box->wish.set_count; i++) {
+        int64_t after = control->box->wish.set[i].entry.apply.after;
+        if (after > now)
+            due = earlier(due, after - now);
+    }
+    return due * 1000;
+}
 
 /* How long nothing will happen by itself. */
 static int64_t idle_ms(const struct control *control)
@@ -313,6 +328,12 @@ static int64_t idle_ms(const struct control *control)
     due = earlier(due, assignments_due_ms(&control->assignments, wish));
     if (control->fetch_at_ms > now)
         due = earlier(due, control->fetch_at_ms);
+    if (control->swap_at_ms > now)
+        due = earlier(due, control->swap_at_ms);
+    if (!control->sound)
+        due = earlier(due, control->fall_back_at_ms);
+    if (*control->held)
+        due = earlier(due, now + held_ms(control));
     if (control->unfinished)
         due = earlier(due, control->recover_at_ms);
     if (!control->channel.link)
@@ -322,8 +343,7 @@ static int64_t idle_ms(const struct control *control)
     return due > now ? due - now : 0;
 }
 
-/* Neither the floor nor the order that is followed may be of a time that our clock has not reached. */
-static bool clock_is_good(const struct control *control)
+bool control_clock_is_good(const struct control *control)
 {
     int64_t most = clock_now() + CLOCK_SLACK_S;
 
@@ -337,9 +357,10 @@ static void turn(struct control *control)
     wish_look(control);
     struct assignments_now now = {.wish = control->box ? &control->box->wish : NULL,
                                   .set = &control->set,
-                                  .clock_is_good = clock_is_good(control),
+                                  .clock_is_good = control_clock_is_good(control),
                                   .may_start = !control->unfinished};
     assignments_step(&control->assignments, &now);
+    control_safe_step(control);
     app_ensure(control);
     const struct wish_version *wanted = control_set_step(control);
     gc_step(control);
@@ -350,10 +371,12 @@ static void turn(struct control *control)
 static bool control_begin(struct control *control, struct worker *worker, struct error *err)
 {
     char judge[SHA256_HEX];
+    struct error broken = {0};
 
     *control = (struct control){.worker = worker,
                                 .fetch_backoff = {.limit_ms = FETCH_RETRY_MOST_MS},
                                 .recover_backoff = {.limit_ms = RECOVER_RETRY_MOST_MS},
+                                .fall_back_backoff = {.limit_ms = RECOVER_RETRY_MOST_MS},
                                 .gc_due = true};
     channel_init(&control->channel, worker->state_fd, worker->state, worker->config, worker->settings,
                  worker->primary);
@@ -372,8 +395,13 @@ static bool control_begin(struct control *control, struct worker *worker, struct
                                   .outbox = &worker->outbox};
     gc_leftovers(worker->state_fd);
     if (!floors_load(&control->floors, worker->state_fd, err) ||
-        !assignments_load(&control->assignments, err) || !control_set_load(control, err))
+        !assignments_load(&control->assignments, err))
         return false;
+    if (!control_set_load(control, &broken)) {
+        snprintf(control->broken, sizeof(control->broken), "the set cannot be read: %.200s", broken.text);
+        control->set = (struct set){.generation = control->floors.generation};
+        set_seal(&control->set_arena, &control->set);
+    }
     agent_settings_judge(worker->settings, judge);
     floors_judged_by(&control->floors, judge);
     clock_floor_publish(control);
@@ -413,6 +441,8 @@ void *control_run(void *context)
         wish_restore(&control);
         /* The first check-in waits for this, and finishing a swap may take a minute. */
         control.unfinished = faccessat(worker->state_fd, STATE_JOURNAL, F_OK, 0) == 0;
+        if (!control.unfinished)
+            control_safe_step(&control);
         control_view(&control);
         control_set_recover(&control);
     }

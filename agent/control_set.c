@@ -55,18 +55,10 @@ void trouble_clear(struct control *control, const char *asset)
         *trouble = control->troubles[--control->trouble_count];
 }
 
-static const struct wish_version *wished(const struct wish *wish, const char *asset)
-{
-    for (size_t i = 0; i < wish->set_count; i++)
-        if (strcmp(wish->set[i].entry.asset, asset) == 0)
-            return &wish->set[i];
-    return NULL;
-}
-
 void trouble_review(struct control *control, const struct wish *wish)
 {
     for (size_t i = control->trouble_count; i-- > 0;) {
-        const struct wish_version *version = wished(wish, control->troubles[i].asset);
+        const struct wish_version *version = wish_find(wish, control->troubles[i].asset);
         if (!version || strcmp(version->entry.manifest, control->troubles[i].manifest) != 0)
             trouble_clear(control, control->troubles[i].asset);
     }
@@ -93,23 +85,76 @@ static bool is_refused(struct control *control, const struct wish_version *versi
     return trouble && trouble->lasting;
 }
 
-/* The wish with each refused version replaced by what is there now. */
-static void compose(struct control *control, struct arena *arena, struct set *target)
+bool control_is_held(struct control *control, const struct wish_version *version)
+{
+    const struct member *present = set_find(&control->set, version->entry.asset);
+    struct apply_now now = {
+        .time = clock_now(), .time_known = control_clock_is_good(control), .start = control->worker->start};
+    char why[120];
+
+    /* Without the app there is nothing that a later time would spare. */
+    if (*control->floors.safe || version->refused ||
+        (present && strcmp(present->entry.manifest, version->entry.manifest) == 0) ||
+        apply_is_due(&version->entry.apply, version->accepted_start, &now, why, sizeof(why)))
+        return false;
+    if (!*control->held)
+        snprintf(control->held, sizeof(control->held), "%s %s %s", version->entry.asset,
+                 version->entry.version, why);
+    return true;
+}
+
+/* The wish with each refused version replaced by what is there now; unless `all`, also each that the order
+ * puts off. */
+static void compose(struct control *control, struct arena *arena, bool all, struct set *target)
 {
     const struct wish *wish = &control->box->wish;
 
     *target = (struct set){0};
     target->members = arena_array(arena, wish->set_count, sizeof(*target->members));
+    control->held[0] = '\0';
     for (size_t i = 0; i < wish->set_count; i++) {
         const struct wish_version *version = &wish->set[i];
         const struct member *present = set_find(&control->set, version->entry.asset);
-        if (!is_refused(control, version))
+        bool held = !is_refused(control, version) && control_is_held(control, version);
+        if (!is_refused(control, version) && (all || !held))
             target->members[target->count++] =
                 (struct member){.entry = version->entry, .counter = version->counter};
         else if (present)
             target->members[target->count++] = *present;
     }
     set_seal(arena, target);
+}
+
+/* Looked at once for each set: reading the manifests costs. */
+static bool fits(struct control *control, const struct set *target)
+{
+    if (strcmp(control->misfit_of, target->digest) != 0) {
+        char quoted[CHECK_WHY + 20];
+        if (!set_fits(control->worker->state_fd, target, control->misfit))
+            log_event(LOG_WARNING, "set_does_not_fit", "set=%s why=%s", target->digest,
+                      log_quote(quoted, sizeof(quoted), control->misfit));
+        strcpy(control->misfit_of, target->digest);
+    }
+    return !*control->misfit;
+}
+
+const char *control_set_refusal(struct control *control, int *result)
+{
+    ARENA(arena);
+    struct set target;
+
+    if (!control->box)
+        return NULL;
+    compose(control, &arena, false, &target);
+    if (strcmp(target.digest, control->set.digest) == 0)
+        return NULL;
+    const char *bad = floors_bad(&control->floors, target.digest);
+    *result = bad ? RESULT_UPDATE_FAILED : RESULT_UNSUPPORTED;
+    if (bad)
+        return bad;
+    bool waits = *control->held; /* for the versions that make it fit */
+    return strcmp(control->misfit_of, target.digest) == 0 && *control->misfit && !waits ? control->misfit
+                                                                                        : NULL;
 }
 
 /* Fills the activations in; false when a manifest is not kept any more and has to be fetched again. */
@@ -193,6 +238,8 @@ static void swap_over(struct control *control)
 
     control->unfinished = false;
     control->updating = false;
+    control->app_ends = 0;
+    control->app_is_well = false;
     control->waiting[0] = '\0';
     control->gc_due = true;
     backoff_reset(&control->recover_backoff);
@@ -234,9 +281,10 @@ static void swap_now(struct control *control, struct set *target)
     }
     if (end == SWAP_NOT_BEGUN) {
         snprintf(control->waiting, sizeof(control->waiting), "a set cannot be prepared: %.250s", err.text);
-        control->fetch_at_ms = clock_boot_ms() + backoff_next(&control->fetch_backoff);
+        control->swap_at_ms = clock_boot_ms() + backoff_next(&control->fetch_backoff);
         return;
     }
+    control->sound = end == SWAP_COMMITTED; /* what was gone back to is looked at again */
     control->bytes = 0;
     backoff_reset(&control->fetch_backoff);
     swap_over(control);
@@ -260,27 +308,49 @@ static bool must_wait(struct control *control)
     return *control->waiting != '\0';
 }
 
+/* Nothing is to be done to come from the present set to this one, or nothing can be. */
+static bool is_settled(const struct control *control, const struct set *target)
+{
+    return strcmp(target->digest, control->set.digest) == 0 || floors_bad(&control->floors, target->digest);
+}
+
+/* Swaps to what is due and there. True when a version of it has to be fetched first. */
+static bool take_up(struct control *control, struct set *target, const struct wish_version **wanted)
+{
+    ARENA(arena);
+
+    if (is_settled(control, target))
+        return false;
+    *wanted = lacking(control, target);
+    if (*wanted || clock_boot_ms() < control->swap_at_ms)
+        return *wanted != NULL;
+    compose(control, &arena, false, target); /* looking may have refused one more */
+    if (is_settled(control, target))
+        return false;
+    if (!activations(control, target))
+        return true;
+    if (!fits(control, target) || must_wait(control))
+        return false;
+    swap_now(control, target);
+    return true;
+}
+
 const struct wish_version *control_set_step(struct control *control)
 {
     ARENA(arena);
     struct set target;
+    const struct wish_version *wanted = NULL;
 
     if (control->unfinished && clock_boot_ms() >= control->recover_at_ms)
         control_set_recover(control);
-    if (!control->box || control->unfinished)
+    if (!control->box || control->unfinished || !control->sound)
         return NULL;
-    compose(control, &arena, &target);
-    if (strcmp(target.digest, control->set.digest) == 0 || floors_bad(&control->floors, target.digest)) {
+    if (clock_boot_ms() >= control->swap_at_ms)
         control->waiting[0] = '\0';
-        return NULL;
-    }
-    const struct wish_version *wanted = lacking(control, &target);
-    if (wanted || clock_boot_ms() < control->fetch_at_ms)
+    compose(control, &arena, false, &target);
+    if (take_up(control, &target, &wanted) || !*control->held)
         return wanted;
-    compose(control, &arena, &target); /* looking may have refused one more */
-    if (strcmp(target.digest, control->set.digest) == 0 || floors_bad(&control->floors, target.digest) ||
-        !activations(control, &target) || must_wait(control))
-        return NULL;
-    swap_now(control, &target);
-    return NULL;
+    /* The rest is fetched ahead. */
+    compose(control, &arena, true, &target);
+    return is_settled(control, &target) ? NULL : lacking(control, &target);
 }

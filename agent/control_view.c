@@ -9,16 +9,6 @@
 
 #define REASON_SHOWN 240
 
-static const struct wish_version *wish_find(const struct control *control, const char *asset)
-{
-    const struct wish *wish = control->box ? &control->box->wish : NULL;
-
-    for (size_t i = 0; wish && i < wish->set_count; i++)
-        if (strcmp(wish->set[i].entry.asset, asset) == 0)
-            return &wish->set[i];
-    return NULL;
-}
-
 /* Is the version that runs the one that is wished for? */
 static bool is_current(const struct member *member, const struct wish_version *wanted)
 {
@@ -46,17 +36,24 @@ static const char *reason_of(const struct control *control, const struct wish_ve
     return trouble ? trouble->reason : NULL;
 }
 
-static void asset_write(const struct control *control, const char *asset, const struct member *member,
-                        const struct wish_version *wanted, const char *bad, struct json_writer *writer)
+/* Why the set that is wished for is not taken; `text` NULL: it is, or will be. */
+struct refusal {
+    const char *text;
+    int result;
+};
+
+static void asset_write(struct control *control, const char *asset, const struct member *member,
+                        const struct wish_version *wanted, const struct refusal *refusal,
+                        struct json_writer *writer)
 {
     bool current = is_current(member, wanted) || !wanted;
     int result = member ? RESULT_SUCCESS : RESULT_INITIAL;
     const char *reason = current ? NULL : reason_of(control, wanted, &result);
     char shown[REASON_SHOWN + 1];
 
-    if (!current && !reason && bad) {
-        reason = bad;
-        result = RESULT_UPDATE_FAILED;
+    if (!current && !reason && refusal->text && !control_is_held(control, wanted)) {
+        reason = refusal->text;
+        result = refusal->result;
     }
     json_write_object(writer, asset);
     json_write_string(writer, "version", member ? member->entry.version : NULL);
@@ -78,29 +75,6 @@ static void asset_write(const struct control *control, const char *asset, const 
     json_write_end(writer, '}');
 }
 
-/* The digest of the set that is wished for, when that failed here before. */
-static const char *bad_reason(const struct control *control)
-{
-    ARENA(arena);
-    const struct wish *wish = control->box ? &control->box->wish : NULL;
-
-    if (!wish)
-        return NULL;
-    struct set_entry *entries = arena_array(&arena, wish->set_count, sizeof(*entries));
-    size_t count = 0;
-    for (size_t i = 0; i < wish->set_count; i++) {
-        const struct trouble *trouble = trouble_find(control, wish->set[i].entry.asset);
-        const struct member *present = set_find(&control->set, wish->set[i].entry.asset);
-        if (!trouble || !trouble->lasting)
-            entries[count++] = wish->set[i].entry;
-        else if (present)
-            entries[count++] = present->entry;
-    }
-    char digest[SHA256_HEX];
-    set_digest(entries, count, digest);
-    return floors_bad(&control->floors, digest);
-}
-
 static void app_write(const struct channel *channel, struct json_writer *writer)
 {
     json_write_object(writer, "app");
@@ -113,13 +87,22 @@ static void app_write(const struct channel *channel, struct json_writer *writer)
     json_write_end(writer, '}');
 }
 
-static void view_write(const struct control *control, struct text *out)
+/* What is in the way first, then what the order puts off. */
+static const char *waiting_text(struct control *control)
+{
+    const char *runs = assignments_trouble(&control->assignments);
+
+    return *control->waiting ? control->waiting : *control->held ? control->held : runs;
+}
+
+static void view_write(struct control *control, struct text *out)
 {
     const struct wish *wish = control->box ? &control->box->wish : NULL;
-    const char *bad = bad_reason(control);
-    const char *waiting = *control->waiting ? control->waiting : assignments_trouble(&control->assignments);
+    struct refusal refusal = {.result = RESULT_UPDATE_FAILED};
     struct json_writer writer;
 
+    refusal.text = control_set_refusal(control, &refusal.result);
+    const char *waiting = waiting_text(control);
     json_write_init(&writer, out);
     json_write_object(&writer, NULL);
     json_write_integer(&writer, "generation", control->set.generation);
@@ -127,17 +110,19 @@ static void view_write(const struct control *control, struct text *out)
     json_write_object(&writer, "assets");
     for (size_t i = 0; i < control->set.count; i++) {
         const struct member *member = &control->set.members[i];
-        asset_write(control, member->entry.asset, member, wish_find(control, member->entry.asset), bad,
+        asset_write(control, member->entry.asset, member, wish_find(wish, member->entry.asset), &refusal,
                     &writer);
     }
     for (size_t i = 0; wish && i < wish->set_count; i++)
         if (!set_find(&control->set, wish->set[i].entry.asset))
-            asset_write(control, wish->set[i].entry.asset, NULL, &wish->set[i], bad, &writer);
+            asset_write(control, wish->set[i].entry.asset, NULL, &wish->set[i], &refusal, &writer);
     json_write_end(&writer, '}');
     app_write(&control->channel, &writer);
     assignments_write(&control->assignments, &writer, "image");
     if (waiting)
         json_write_string(&writer, "waiting", waiting);
+    if (*control->floors.safe)
+        json_write_string(&writer, "safe", control->floors.safe);
     json_write_end(&writer, '}');
 }
 

@@ -65,8 +65,10 @@ void floors_mark_bad(struct floors *floors, const char *digest, const char *reas
 
 void floors_judged_by(struct floors *floors, const char *judge)
 {
-    if (strcmp(floors->judge, judge) != 0)
+    if (strcmp(floors->judge, judge) != 0) {
         floors->bad_count = 0;
+        floors->safe[0] = '\0';
+    }
     snprintf(floors->judge, sizeof(floors->judge), "%s", judge);
 }
 
@@ -79,6 +81,8 @@ bool floors_save(const struct floors *floors, int state_fd, struct error *err)
     json_write_object(&writer, NULL);
     json_write_integer(&writer, "clock", floors->clock);
     json_write_integer(&writer, "generation", floors->generation);
+    json_write_integer(&writer, "factory", floors->factory);
+    json_write_string(&writer, "safe", floors->safe);
     json_write_object(&writer, "counters");
     for (size_t i = 0; i < floors->counter_count; i++)
         json_write_integer(&writer, floors->counters[i].asset, floors->counters[i].counter);
@@ -115,7 +119,9 @@ static bool floors_parse(struct floors *floors, const struct json *json, struct 
             return false;
         floors_mark_bad(floors, digest, reason);
     }
-    const char *judge = json_string(json, "judge");
+    const char *judge = json_string(json, "judge"), *safe = json_string(json, "safe");
+    floors->factory = json_integer(json, "factory", 0);
+    snprintf(floors->safe, sizeof(floors->safe), "%s", safe ? safe : "");
     snprintf(floors->judge, sizeof(floors->judge), "%s", judge ? judge : "");
     return true;
 }

@@ -28,7 +28,9 @@ struct floors {
     size_t counter_count;
     struct floor_bad bad[FLOORS_BAD_MOST]; /* newest last */
     size_t bad_count;
-    char judge[SHA256_HEX]; /* fingerprint of the app that they failed with; empty: none yet */
+    int64_t factory;          /* generation of the first set that was committed: it stays; 0: none yet */
+    char safe[FLOORS_REASON]; /* why the app does not run (safe mode); empty: it may run */
+    char judge[SHA256_HEX];   /* fingerprint of the app that they failed with; empty: none yet */
 };
 
 /* All zero when there is no file yet. A damaged file is an error: floors must not fall. */

@@ -1,7 +1,7 @@
 #include "agent/gc.h"
 
 #include "agent/fetch.h"
-#include "agent/set.h"
+#include "agent/set_check.h"
 #include "agent/state.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -60,28 +60,99 @@ static bool generation_of(const char *name, int64_t *generation)
     return int64_parse(number, 1, INT64_MAX - 1, generation);
 }
 
-/* The greatest generation below the current one; 0 when there is none. */
-static int64_t generation_before(const struct gc *gc)
+static int newest_generation_first(const void *a, const void *b)
 {
-    DIRECTORY(dir) = dir_open(gc->state_fd, STATE_SETS);
-    int64_t before = 0, generation;
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
 
-    for (struct dirent *entry; dir && (entry = next(dir));)
-        if (generation_of(entry->d_name, &generation) && generation < gc->current && generation > before)
-            before = generation;
-    return before;
+    return x < y ? 1 : x > y ? -1 : 0;
 }
 
-static void gc_sets(const struct gc *gc, int64_t before)
+size_t sets_kept(struct arena *arena, int state_fd, int64_t **generations)
+{
+    DIRECTORY(dir) = dir_open(state_fd, STATE_SETS);
+    size_t room = 16, count = 0;
+    int64_t *list = arena_array(arena, room, sizeof(*list)), generation;
+
+    for (struct dirent *entry; dir && (entry = next(dir));) {
+        if (!strchr(entry->d_name, '.') || !generation_of(entry->d_name, &generation))
+            continue;
+        if (count == room) {
+            int64_t *grown = arena_array(arena, 2 * room, sizeof(*list));
+            memcpy(grown, list, room * sizeof(*list));
+            list = grown;
+            room *= 2;
+        }
+        list[count++] = generation;
+    }
+    qsort(list, count, sizeof(*list), newest_generation_first);
+    *generations = list;
+    return count;
+}
+
+/* The sets that stay: the current one; the one before it, which the app may still have open; the newest
+ * different ones that could be fallen back to; the factory's. */
+struct kept_sets {
+    struct set *list;
+    size_t count;
+    int64_t different;
+};
+
+static bool is_kept(const struct kept_sets *kept, const char *digest)
+{
+    for (size_t i = 0; i < kept->count; i++)
+        if (strcmp(kept->list[i].digest, digest) == 0)
+            return true;
+    return false;
+}
+
+static bool is_worth_keeping(const struct gc *gc, const struct kept_sets *kept, const struct set *set)
+{
+    char why[CHECK_WHY];
+
+    if (set->generation == gc->current)
+        return true;
+    if (set->generation > gc->current || floors_bad(gc->floors, set->digest) ||
+        !set_is_allowed(gc->floors, set, why))
+        return false;
+    return set->generation == gc->floors->factory || kept->count == 1 ||
+           (set->count > 0 && kept->different < gc->versions_keep && !is_kept(kept, set->digest));
+}
+
+/* False when the current set cannot be read: without knowing what is in use nothing may go. */
+static bool kept_find(const struct gc *gc, struct arena *arena, struct kept_sets *kept)
+{
+    int64_t *generations;
+    size_t count = sets_kept(arena, gc->state_fd, &generations);
+    bool has_current = gc->current == 0;
+
+    *kept = (struct kept_sets){.list = arena_array(arena, count + 1, sizeof(*kept->list))};
+    kept->count = has_current;
+    for (size_t i = 0; i < count; i++) {
+        struct set set;
+        struct error err = {0};
+        bool loaded = set_load(arena, gc->state_fd, generations[i], &set, &err);
+        warn("set", &err);
+        if (!loaded || !is_worth_keeping(gc, kept, &set))
+            continue;
+        kept->different += !is_kept(kept, set.digest);
+        kept->list[kept->count++] = set;
+        has_current |= set.generation == gc->current;
+    }
+    return has_current;
+}
+
+static void gc_sets(const struct gc *gc, const struct kept_sets *kept)
 {
     DIRECTORY(dir) = dir_open(gc->state_fd, STATE_SETS);
     struct error err = {0};
 
     for (struct dirent *entry; dir && (entry = next(dir));) {
         int64_t generation;
-        if (!generation_of(entry->d_name, &generation) || generation == gc->current || generation == before)
-            continue;
-        set_remove(gc->state_fd, generation, &err);
+        bool stays = !generation_of(entry->d_name, &generation);
+        for (size_t i = 0; i < kept->count && !stays; i++)
+            stays = kept->list[i].generation == generation;
+        if (!stays)
+            set_remove(gc->state_fd, generation, &err);
         warn("set", &err);
     }
 }
@@ -103,11 +174,14 @@ static int newest_first(const void *a, const void *b)
     return x->tv_nsec < y->tv_nsec ? 1 : x->tv_nsec > y->tv_nsec ? -1 : 0;
 }
 
-static bool is_member(const struct set *set, const char *asset, const char *version)
+static bool is_member(const struct kept_sets *kept, const char *asset, const char *version)
 {
-    const struct member *member = set_find(set, asset);
-
-    return member && strcmp(member->entry.version, version) == 0;
+    for (size_t i = 0; i < kept->count; i++) {
+        const struct member *member = set_find(&kept->list[i], asset);
+        if (member && strcmp(member->entry.version, version) == 0)
+            return true;
+    }
+    return false;
 }
 
 static bool is_wished(const struct wish *wish, const char *asset, const char *version)
@@ -121,10 +195,6 @@ static bool is_wished(const struct wish *wish, const char *asset, const char *ve
             return true;
     return false;
 }
-
-struct kept_sets {
-    struct set current, before;
-};
 
 static void gc_asset(const struct gc *gc, const struct kept_sets *kept, const char *asset,
                      struct arena *arena)
@@ -156,8 +226,7 @@ static void gc_asset(const struct gc *gc, const struct kept_sets *kept, const ch
     qsort(versions, count, sizeof(*versions), newest_first);
     for (size_t i = (size_t)gc->versions_keep; i < count; i++) {
         const char *version = versions[i].version;
-        if (is_member(&kept->current, asset, version) || is_member(&kept->before, asset, version) ||
-            is_wished(gc->wish, asset, version))
+        if (is_member(kept, asset, version) || is_wished(gc->wish, asset, version))
             continue;
         if (version_remove(gc->state_fd, asset, version, &err))
             log_event(LOG_INFO, "version_removed", "asset=%s version=%s", asset, version);
@@ -165,26 +234,13 @@ static void gc_asset(const struct gc *gc, const struct kept_sets *kept, const ch
     }
 }
 
-static bool gc_versions(const struct gc *gc, int64_t before)
+static void gc_versions(const struct gc *gc, const struct kept_sets *kept, struct arena *arena)
 {
-    ARENA(arena);
     DIRECTORY(dir) = dir_open(gc->state_fd, STATE_VERSIONS);
-    struct kept_sets kept;
-    struct error err = {0};
 
-    /* Without knowing what is in use nothing may go. */
-    if (!set_load(&arena, gc->state_fd, gc->current, &kept.current, &err)) {
-        warn("set", &err);
-        return false;
-    }
-    if (!set_load(&arena, gc->state_fd, before, &kept.before, &err)) {
-        err = (struct error){0};
-        kept.before = (struct set){0};
-    }
     for (struct dirent *entry; dir && (entry = next(dir));)
         if (name_is_valid(entry->d_name))
-            gc_asset(gc, &kept, entry->d_name, &arena);
-    return true;
+            gc_asset(gc, kept, entry->d_name, arena);
 }
 
 /* --- manifests and objects
@@ -298,10 +354,12 @@ void gc_run(const struct gc *gc)
     ARENA(arena);
     struct hashes manifests = {.arena = &arena}, objects = {.arena = &arena};
 
-    int64_t before = generation_before(gc);
-    gc_sets(gc, before);
-    if (!gc_versions(gc, before))
+    struct kept_sets kept;
+
+    if (!kept_find(gc, &arena, &kept))
         return;
+    gc_sets(gc, &kept);
+    gc_versions(gc, &kept, &arena);
     for (size_t i = 0; gc->wish && i < gc->wish->set_count; i++)
         wish_version_hashes(gc, &gc->wish->set[i], &manifests, &objects);
     for (size_t i = 0; gc->wish && i < gc->wish->run_count; i++)

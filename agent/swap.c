@@ -75,12 +75,23 @@ static enum told tell_restart(struct swap *swap, const struct journal *journal, 
     return told == TOLD_GOOD ? ask(swap, "health", health_ms(swap), err) : told;
 }
 
+/* Back in safe mode, where the app does not run. */
+static enum told stop_and_flip(struct swap *swap, const struct journal *journal, struct error *err)
+{
+    return ask(swap, "app_stop", stop_ms(swap), err) == TOLD_GOOD &&
+                   set_flip(swap->state_fd, journal->to, err)
+               ? TOLD_GOOD
+               : TOLD_LOST;
+}
+
 static enum told flip_and_tell(struct swap *swap, const struct journal *journal, struct error *err)
 {
     bool has_app = swap->settings->app_command != NULL;
 
     if (has_app && !channel_connect(swap->channel, err))
         return TOLD_LOST;
+    if (has_app && journal->back && *swap->floors->safe)
+        return stop_and_flip(swap, journal, err);
     /* An app that does not run cannot be told: it is started on the new set. */
     if (has_app && (journal->restart || strcmp(swap->channel->app.state, "stopped") == 0))
         return tell_restart(swap, journal, err);
@@ -129,10 +140,16 @@ static bool commit(struct swap *swap, const struct journal *journal, struct erro
             floors_raise(swap->floors, set.members[i].entry.asset, set.members[i].counter);
     if (journal->back)
         floors_mark_bad(swap->floors, journal->failed, journal->reason);
-    int64_t before = swap->floors->generation;
+    int64_t before = swap->floors->generation, factory = swap->floors->factory;
     swap->floors->generation = journal->to;
+    if (!journal->back) {
+        swap->floors->safe[0] = '\0'; /* the app runs with it */
+        if (!factory && set.count > 0)
+            swap->floors->factory = journal->to;
+    }
     if (!floors_save(swap->floors, swap->state_fd, err)) {
         swap->floors->generation = before;
+        swap->floors->factory = factory;
         return false;
     }
     log_event(journal->back ? LOG_WARNING : LOG_INFO, journal->back ? "rolled_back" : "swapped",
@@ -175,7 +192,7 @@ static void force(struct swap *swap)
     struct error err = {0};
 
     if (!channel_do(swap->channel, "app_stop", stop_ms(swap), &err) ||
-        !channel_do(swap->channel, "app_start", stop_ms(swap), &err))
+        (!*swap->floors->safe && !channel_do(swap->channel, "app_start", stop_ms(swap), &err)))
         log_event(LOG_ERROR, "roll_back_restart", "why=\"%s\"", err.text);
 }
 

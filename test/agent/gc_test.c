@@ -47,7 +47,8 @@ static void the_newest_versions_stay_and_the_objects_of_the_others_go(void **sta
     (void)state;
     DISK(disk);
     many(&disk, 6, 6);
-    struct gc gc = {.state_fd = disk.fd, .current = 6, .versions_keep = 3};
+    struct floors floors = {0};
+    struct gc gc = {.floors = &floors, .state_fd = disk.fd, .current = 6, .versions_keep = 3};
     assert_int_equal(disk_count(&disk, STATE_OBJECTS), 7); /* six models and one tool */
 
     gc_run(&gc);
@@ -63,7 +64,8 @@ static void the_set_before_stays_and_older_sets_go(void **state)
     (void)state;
     DISK(disk);
     many(&disk, 5, 5);
-    struct gc gc = {.state_fd = disk.fd, .current = 5, .versions_keep = 1};
+    struct floors floors = {0};
+    struct gc gc = {.floors = &floors, .state_fd = disk.fd, .current = 5, .versions_keep = 1};
 
     gc_run(&gc);
     assert_true(disk_has(&disk, STATE_SETS "/5"));
@@ -88,7 +90,8 @@ static void what_an_unfinished_fetch_left_stays_as_long_as_it_is_wished_for(void
     assert_ok(file_write(disk.fd, part, "half", 4, 0600, &err), err);
     struct wish_version version = {.entry = fetched.entry};
     struct wish wish = {.set = &version, .set_count = 1};
-    struct gc gc = {.state_fd = disk.fd, .current = 1, .versions_keep = 3, .wish = &wish};
+    struct floors floors = {0};
+    struct gc gc = {.floors = &floors, .state_fd = disk.fd, .current = 1, .versions_keep = 3, .wish = &wish};
 
     gc_run(&gc);
     assert_true(disk_has(&disk, part));
@@ -108,7 +111,8 @@ static void without_knowing_what_is_in_use_nothing_goes(void **state)
 
     many(&disk, 5, 5);
     assert_ok(file_write(disk.fd, STATE_SETS "/5.json", "{", 1, 0600, &err), err);
-    struct gc gc = {.state_fd = disk.fd, .current = 5, .versions_keep = 1};
+    struct floors floors = {0};
+    struct gc gc = {.floors = &floors, .state_fd = disk.fd, .current = 5, .versions_keep = 1};
     gc_run(&gc);
     assert_true(has_version(&disk, 0));
     assert_int_equal(disk_count(&disk, STATE_OBJECTS), 6);
