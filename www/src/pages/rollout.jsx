@@ -45,7 +45,7 @@ const stageState = { waiting: "not_begun", running: "rolling_out" };
 
 function Stages({ rollout: r }) {
     const columns = [
-        { key: "n", title: "Stage", main: true, cell: (s) => <>{s.number}<span class="muted">: {s.share.endsWith("%") ? `to ${s.share}` : `to ${plural(Number(s.share), "device")}`}</span></> },
+        { key: "n", title: "Stage", main: true, cell: (s) => <span>{s.number}<span class="muted">: to {s.share.endsWith("%") ? s.share : plural(Number(s.share), "device")}</span></span> },
         { key: "state", title: "State", cell: (s) => <><State name={stageState[s.state] ?? s.state} word={s.state === "waiting" ? "waits" : undefined} />{s.until && <div class="small muted live-value">{s.state === "soaking" ? "for " : "at the latest in "}<Left at={s.until} /></div>}</> },
         { key: "devices", title: "Devices", num: true, cell: (s) => number(s.devices) },
         { key: "counts", title: "How far", wide: true, cell: (s) => <a class="plain-link" href={`/rollouts/${r.id}/devices` + query({ stage: s.number })}><span class="live-value"><StateBar counts={looks(s.counts)} total={s.devices} order={STEP_ORDER} /></span><span class="sr"> Devices of stage {s.number}</span></a> },
@@ -96,7 +96,7 @@ const why = (a) => a.reason?.text ?? (a.result > 1 ? RESULTS[a.result] : null);
 const COLUMNS = [
     { key: "device", title: "Device", main: true, cell: (a) => <a href={`/devices/${encodeURIComponent(a.device)}`}>{a.device}</a>, text: (a) => a.device },
     { key: "stage", title: "Stage", num: true, cell: (a) => a.stage, text: (a) => a.stage },
-    { key: "state", title: "State", text: (a) => a.state, cell: (a) => <span class="live-value"><State name={stepState(a.state)} />{a.until && <div class="small muted">{a.state === "pending" ? "not before " : "within "}<Left at={a.until} /></div>}</span> },
+    { key: "state", title: "State", text: (a) => a.state, cell: (a) => <span class="live-value"><State name={stepState(a.state)} />{a.until && <div class="small muted">{{ pending: "next try in ", confirming: "proven in " }[a.state] ?? "within "}<Left at={a.until} /></div>}</span> },
     { key: "since", title: "Since", cell: (a) => <Time at={a.since} />, text: (a) => a.since },
     { key: "from", title: "From", cell: (a) => (a.from ? <code>{a.from}</code> : <span class="muted">nothing</span>), text: (a) => a.from ?? "" },
     { key: "why", title: "Reason", wide: true, cell: (a) => <span class="wrap">{why(a) ?? <span class="muted">–</span>}</span>, text: why },

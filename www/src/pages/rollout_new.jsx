@@ -191,8 +191,8 @@ function Form({ assets, groups, of }) {
                     <div class="fields">
                         {text("parallel", "Most at once (optional)", { inputmode: "numeric", help: "Devices; empty: all of a stage." })}
                         {text("rate", "KiB a second for each device (optional)", { inputmode: "numeric" })}
-                        {text("ends", "End (optional)", { type: "datetime-local", step: "1", help: f.ends && !bad.ends ? both(f.ends) : "Then what has not begun is skipped." })}
                     </div>
+                    {text("ends", "End (optional)", { type: "datetime-local", step: "1", help: f.ends && !bad.ends ? both(f.ends) : "Then what has not begun is skipped." })}
                 </Section>
                 <Section title="Why" id="why"><div class="fields">{text("ticket", "Ticket (optional)")}</div>{weight.fields}</Section>
             </div>

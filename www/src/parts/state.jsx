@@ -22,7 +22,7 @@ export function StateBar({ counts, total, order = ASSIGNMENT_ORDER }) {
             <svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
                 {present.map((state, i) => {
                     const before = present.slice(0, i).reduce((n, s) => n + counts[s], 0);
-                    return <rect key={state} x={(100 * before) / sum} y="0" width={(100 * counts[state]) / sum} height="6" class={`fill-${stateOf(state).tone}`} />;
+                    return <rect key={state} x={(100 * before) / sum} y="0" width={(100 * counts[state]) / sum} height="6" class={state === "not_begun" ? "fill-rest" : `fill-${stateOf(state).tone}`} />;
                 })}
             </svg>
             <span class="statebar-words">
