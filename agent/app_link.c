@@ -173,7 +173,8 @@ static void accept_app(void *context, short events)
         return;
     struct app_link *one = free_link(app);
     pid_t pid = link_peer_pid(link);
-    bool is_app = app->pid > 0 && pid_is_below(pid, app->pid);
+    pid_t ours = app->pid > 0 ? app->pid : app->deputy;
+    bool is_app = ours > 0 && pid_is_below(pid, ours);
     if (!is_app || one == NULL) {
         log_event(LOG_WARNING, "app.socket", "peer=%d refused=\"%s\"", (int)pid,
                   is_app ? "too many connections" : "neither the app nor its child");

@@ -211,43 +211,6 @@ static bool is_out(struct assignments *assignments, struct assignment *assignmen
     return true;
 }
 
-static void request_write(const struct assignments *assignments, const struct wish_run *run,
-                          const struct image_limits *limits, const struct set *set,
-                          struct json_writer *writer, struct text *out)
-{
-    const struct order_run *order = &run->order;
-    ARENA(arena);
-
-    channel_request(writer, out, "run_start");
-    json_write_object(writer, "run");
-    json_write_string(writer, "id", order->id);
-    json_write_integer(writer, "campaign", order->campaign);
-    json_write_integer(writer, "run", order->run);
-    json_write_string(writer, "image", order->image);
-    json_write_string(writer, "version", order->version);
-    json_write_string(writer, "mode", order->mode);
-    json_write_integer(writer, "duration_s", order->duration_s);
-    json_write_integer(writer, "start_after", order->start_after);
-    json_write_integer(writer, "start_before", order->start_before);
-    json_write_integer(writer, "not_after", order->not_after);
-    json_write_integer(writer, "max_output", order->max_output);
-    json_write_array(writer, "collect");
-    for (const char **scope = order->collect; scope && *scope; scope++)
-        json_write_string(writer, NULL, *scope);
-    json_write_end(writer, ']');
-    if (order->params)
-        json_write_value(writer, "params", order->params);
-    json_write_value(writer, "limits", limits->json);
-    json_write_string(writer, "folder",
-                      arena_printf(&arena, "%s/" STATE_VERSIONS "/%s/%s", assignments->state, order->image,
-                                   order->version));
-    json_write_string(writer, "set", set->digest);
-    json_write_string(
-        writer, "set_path",
-        arena_printf(&arena, "%s/" STATE_SETS "/%lld", assignments->state, (long long)set->generation));
-    json_write_end(writer, '}');
-}
-
 static void trouble_note(struct assignment *assignment, const struct error *err)
 {
     if (strncmp(assignment->trouble, err->text, sizeof(assignment->trouble) - 10) != 0)
@@ -266,11 +229,12 @@ static void start(struct assignments *assignments, struct assignment *assignment
     struct error err = {0};
 
     version_touch(assignments->state_fd, run->order.image, run->order.version);
-    request_write(assignments, run, limits, set, &writer, &out);
+    assignment_request(assignments, run, limits, set, &writer, &out);
     bool good =
         channel_ask(assignments->channel, &arena, &writer,
                     START_MS + assignments->channel->settings->app_stop_timeout_s * 1000, &answer, &err);
     assignment->started_at = clock_now();
+    assignment->duration_s = run->order.duration_s;
     if (good) {
         const char *ends_at = json_string(answer, "ends_at");
         if (!ends_at || !time_parse(ends_at, &assignment->ends_at))
@@ -384,12 +348,46 @@ static bool result_take(struct assignments *assignments, struct assignment *assi
     return true;
 }
 
-static void step_begun(struct assignments *assignments, struct assignment *assignment)
+/* A later order gives the run more time: the keeper holds the deadline and judges. A refusal is not asked
+ * about again. */
+static void extend(struct assignments *assignments, struct assignment *assignment, const struct wish_run *run)
+{
+    ARENA(arena);
+    TEXT(out);
+    struct json_writer writer;
+    const struct json *answer;
+    struct error err = {0};
+
+    if (!run || run->order.duration_s <= assignment->duration_s || !assignments->channel->link)
+        return;
+    channel_request(&writer, &out, "run_extend");
+    json_write_string(&writer, "run", assignment->id);
+    json_write_integer(&writer, "duration_s", run->order.duration_s);
+    bool good = channel_ask(assignments->channel, &arena, &writer, START_MS, &answer, &err);
+    if (!good && err.kind == ERROR_SYSTEM)
+        return; /* the keeper went away: what is there then is asked again */
+    assignment->duration_s = run->order.duration_s;
+    if (!good) {
+        note(assignment, &err);
+        if (!assignment_save(assignments, assignment, &err))
+            note(assignment, &err);
+        return;
+    }
+    const char *ends_at = json_string(answer, "ends_at");
+    if (ends_at)
+        time_parse(ends_at, &assignment->ends_at);
+    enter(assignments, assignment, ASSIGNMENT_RUNNING);
+}
+
+static void step_begun(struct assignments *assignments, struct assignment *assignment,
+                       const struct wish_run *run)
 {
     const struct channel *channel = assignments->channel;
     bool ours = strcmp(channel->run.id, assignment->id) == 0;
     struct error err = {0};
 
+    if (assignment->state == ASSIGNMENT_RUNNING && !assignment->dropped)
+        extend(assignments, assignment, run);
     /* The keeper knows whether it still runs, also when no event has told us yet. */
     if (assignment->dropped && !assignment->cancel_sent && assignment->state == ASSIGNMENT_RUNNING) {
         ARENA(arena);
@@ -439,7 +437,7 @@ void assignments_step(struct assignments *assignments, const struct assignments_
         if (assignment->state < ASSIGNMENT_RUNNING)
             step_before(assignments, assignment, wish_run_find(now->wish, assignment->id), now);
         if (assignment_is_begun(assignment))
-            step_begun(assignments, assignment);
+            step_begun(assignments, assignment, wish_run_find(now->wish, assignment->id));
         if (assignment->state == ASSIGNMENT_UPLOADING && strcmp(assignment->capture, "none") == 0)
             enter(assignments, assignment, assignment->end);
         if (assignment_is_over(assignment) && assignments->channel->link &&

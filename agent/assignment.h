@@ -40,6 +40,7 @@ struct assignment {
     enum assignment_state end;            /* while uploading: what it will be */
     bool dropped;                         /* a newer order does not have it */
     int64_t started_at, ends_at;          /* Unix seconds; 0: not yet */
+    int64_t duration_s;                   /* that the keeper was asked for; a later order may give more */
     char code[40], text[ASSIGNMENT_TEXT]; /* the reason of the end */
     char capture[16], capture_reason[200];
     char trouble[ASSIGNMENT_TEXT]; /* why it waits: the last failed attempt */
@@ -102,6 +103,11 @@ bool assignment_load(const struct assignments *assignments, const char *name, st
 /* The report of the present state; `proof` NULL, or the keeper's proof, which is signed here. */
 bool assignment_tell(const struct assignments *assignments, const struct assignment *assignment,
                      const struct json *proof, struct error *err);
+
+/* assignment_request.c: the request run_start; `writer` is left open. */
+void assignment_request(const struct assignments *assignments, const struct wish_run *run,
+                        const struct image_limits *limits, const struct set *set, struct json_writer *writer,
+                        struct text *out);
 
 /* assignment_check.c: nothing runs that the signed metadata, the manifest, diagnostic.json and the order do
  * not agree on. */

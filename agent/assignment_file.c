@@ -49,6 +49,7 @@ bool assignment_save(const struct assignments *assignments, const struct assignm
     json_write_boolean(&writer, "dropped", assignment->dropped);
     json_write_integer(&writer, "started_at", assignment->started_at);
     json_write_integer(&writer, "ends_at", assignment->ends_at);
+    json_write_integer(&writer, "duration_s", assignment->duration_s);
     json_write_string(&writer, "code", assignment->code);
     json_write_string(&writer, "text", assignment->text);
     json_write_string(&writer, "capture", assignment->capture);
@@ -89,6 +90,7 @@ bool assignment_load(const struct assignments *assignments, const char *name, st
     assignment->campaign = json_integer(json, "campaign", 0);
     assignment->started_at = json_integer(json, "started_at", 0);
     assignment->ends_at = json_integer(json, "ends_at", 0);
+    assignment->duration_s = json_integer(json, "duration_s", 0);
     assignment->dropped = json_boolean(json, "dropped", false);
     return (state_from(json_string(json, "state"), &assignment->state) &&
             state_from(json_string(json, "end"), &assignment->end) && strlen(assignment->id) == 32) ||
@@ -101,9 +103,12 @@ bool assignment_load(const struct assignments *assignments, const char *name, st
 /* The same for the same state of the same run, so that telling it twice is telling it once. */
 static void report_id(const struct assignment *assignment, char id[REPORT_ID_SIZE])
 {
-    char said[64], hex[SHA256_HEX];
+    char said[96], hex[SHA256_HEX];
+    /* A run that was given more time tells its new end. */
+    int64_t more = assignment->state == ASSIGNMENT_RUNNING ? assignment->ends_at : 0;
 
-    int size = snprintf(said, sizeof(said), "%s/%s", assignment->id, names[assignment->state]);
+    int size =
+        snprintf(said, sizeof(said), "%s/%s/%lld", assignment->id, names[assignment->state], (long long)more);
     sha256_hex(said, (size_t)size, hex);
     snprintf(id, REPORT_ID_SIZE, "%.32s", hex);
 }

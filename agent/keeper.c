@@ -145,8 +145,7 @@ static void start_app(struct keeper *keeper)
 {
     struct error err = {0};
     struct stat st;
-    bool in_place = keeper->runner.state == RUNNER_IDLE || keeper->runner.state == RUNNER_PROVING;
-    if (!in_place || fstatat(keeper->state_fd, STATE_CURRENT, &st, 0) != 0)
+    if (runner_has_apps_place(&keeper->runner) || fstatat(keeper->state_fd, STATE_CURRENT, &st, 0) != 0)
         return;
     if (!app_start(&keeper->app, &err))
         log_event(LOG_ERROR, "app.start", "error=\"%s\"", err.text);

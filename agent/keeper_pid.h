@@ -41,6 +41,9 @@ struct spawn {
 /* Starts it in a session of its own. Gives the pid and a pidfd; says why when the program cannot be executed.
  */
 bool spawn_start(const struct spawn *spawn, pid_t *pid, int *pidfd, struct error *err);
+/* In a child of one's own: becomes the user (NULL: nobody else), with HOME, USER and LOGNAME. False with
+ * errno. */
+bool spawn_become(const char *user);
 /* After the pidfd became readable: takes the dead child; `status` is a wait status, -1 when it was not our
  * child. Kills what is left of its process group first, while the pid cannot yet mean another. Closes the
  * pidfd. */

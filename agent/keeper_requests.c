@@ -217,7 +217,7 @@ static void do_bye(const struct request *request)
 static void do_app_start(const struct request *request)
 {
     struct error err;
-    if (!runner_is_idle(&request->keeper->runner) && request->keeper->runner.state != RUNNER_PROVING) {
+    if (runner_has_apps_place(&request->keeper->runner)) {
         error_set(&err, ERROR_CONFLICT, "a diagnostic image runs in the app's place");
         answer_error(request, &err);
     } else if (!app_start(&request->keeper->app, &err)) {
@@ -231,7 +231,7 @@ static void do_app_stop(const struct request *request)
 {
     struct keeper *keeper = request->keeper;
     struct error err;
-    if (!runner_is_idle(&keeper->runner) && keeper->runner.state != RUNNER_PROVING) {
+    if (runner_has_apps_place(&keeper->runner)) {
         error_set(&err, ERROR_CONFLICT, "a diagnostic image runs in the app's place");
         answer_error(request, &err);
     } else if (owe(request, &keeper->app_stop)) {
@@ -307,6 +307,25 @@ static void do_run_cancel(const struct request *request)
         answer_plain(request->peer, request->id, NULL);
 }
 
+static void do_run_extend(const struct request *request)
+{
+    struct error err = {0};
+    const char *run;
+    int64_t duration_s, ends_at;
+    if (!json_need_string(request->line, "run", &run, &err) ||
+        !json_need_integer(request->line, "duration_s", 1, INT32_MAX, &duration_s, &err) ||
+        !runner_extend(&request->keeper->runner, run, duration_s, &ends_at, &err)) {
+        answer_error(request, &err);
+        return;
+    }
+    TEXT(line);
+    struct json_writer writer;
+    begin_answer(&writer, &line, request->id, true);
+    json_write_time(&writer, "ends_at", ends_at);
+    json_write_end(&writer, '}');
+    keeper_send(request->peer, &line);
+}
+
 static void do_run_forget(const struct request *request)
 {
     struct error err = {0};
@@ -347,11 +366,17 @@ void keeper_stop(struct keeper *keeper)
 }
 
 static const struct request_row request_rows[] = {
-    {"hello", do_hello, false},          {"bye", do_bye, true},
-    {"app_start", do_app_start, false},  {"app_stop", do_app_stop, false},
-    {"adopt", do_adopt, false},          {"health", do_health, false},
-    {"run_start", do_run_start, false},  {"run_cancel", do_run_cancel, true},
-    {"run_forget", do_run_forget, true}, {"stop", do_stop, true},
+    {"hello", do_hello, false},
+    {"bye", do_bye, true},
+    {"app_start", do_app_start, false},
+    {"app_stop", do_app_stop, false},
+    {"adopt", do_adopt, false},
+    {"health", do_health, false},
+    {"run_start", do_run_start, false},
+    {"run_cancel", do_run_cancel, true},
+    {"run_extend", do_run_extend, false},
+    {"run_forget", do_run_forget, true},
+    {"stop", do_stop, true},
 };
 
 bool keeper_request(struct keeper *keeper, struct keeper_peer *peer, const struct json *line)

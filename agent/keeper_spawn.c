@@ -37,6 +37,16 @@ static bool become(const struct passwd *user)
     return true;
 }
 
+bool spawn_become(const char *user)
+{
+    const struct passwd *found = user != NULL && geteuid() == 0 ? getpwnam(user) : NULL;
+    if (user != NULL && geteuid() == 0 && found == NULL) {
+        errno = ENOENT;
+        return false;
+    }
+    return become(found);
+}
+
 /* The keeper is spared when memory runs out and better scheduled; its children are like everybody. */
 static void be_ordinary(void)
 {

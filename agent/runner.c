@@ -17,11 +17,12 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CONSOLE_EVERY_MS 50 /* an image that shouts is read slowly */
+#define PROVER_CPU_S 600 /* patterns and texts to redact are foreign; without them there is no bound */
 #define SANDBOX_ROOT "keeper/root"
 
 static void tell(struct runner *runner, const char *state)
@@ -86,6 +87,8 @@ __attribute__((noreturn)) static void prove_in_child(const struct runner *runner
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);
+    if (runner->plan.redact != NULL)
+        (void)setrlimit(RLIMIT_CPU, &(struct rlimit){PROVER_CPU_S, PROVER_CPU_S});
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* one prover only: the next keeper has its own */
     bool good = run_prove(runner, output_fd, &err);
     if (!good)
@@ -116,7 +119,7 @@ static void prove(struct runner *runner)
 static void start_app(struct runner *runner)
 {
     struct error err = {0};
-    if (runner->app_was_wanted && !app_start(runner->app, &err))
+    if (runner->app_was_wanted && !run_is_beside(&runner->plan) && !app_start(runner->app, &err))
         log_event(LOG_ERROR, "run.revert", "run=%s error=\"%s\"", runner->plan.id, err.text);
     runner->outcome.reverted_at = clock_now();
     runner->outcome.revert_ms = clock_boot_ms() - runner->revert_from_ms;
@@ -124,11 +127,13 @@ static void start_app(struct runner *runner)
     runner->outcome.app_start_time = runner->app->start_time;
 }
 
-/* The image is gone, or it never was: the app first, then the rest. */
-static void revert(struct runner *runner)
+/* The app first, then the rest. */
+void run_revert(struct runner *runner)
 {
     char group[64];
     loop_cancel(runner->loop, &runner->deadline);
+    run_notes_end(runner);
+    runner->app->deputy = 0;
     if (runner->revert_from_ms == 0)
         runner->revert_from_ms = clock_boot_ms();
     if (runner->outcome.ended_at == 0)
@@ -140,42 +145,6 @@ static void revert(struct runner *runner)
               (int)runner->outcome.end, runner->outcome.status, (long long)runner->outcome.revert_ms,
               (int)runner->outcome.app_pid);
     prove(runner);
-}
-
-static void read_console(void *context, short events);
-
-static void console_again(void *context)
-{
-    struct runner *runner = context;
-    if (runner->sandbox.console_fd >= 0)
-        loop_watch(runner->loop, runner->sandbox.console_fd, POLLIN, read_console, runner);
-}
-
-/* Keeps the last bytes of what the image says. */
-static void keep_console(struct run_outcome *outcome, const char *bytes, size_t size)
-{
-    if (size > RUN_CONSOLE) {
-        bytes += size - RUN_CONSOLE;
-        size = RUN_CONSOLE;
-    }
-    size_t over = outcome->console_size + size > RUN_CONSOLE ? outcome->console_size + size - RUN_CONSOLE : 0;
-    memmove(outcome->console, outcome->console + over, outcome->console_size - over);
-    outcome->console_size -= over;
-    memcpy(outcome->console + outcome->console_size, bytes, size);
-    outcome->console_size += size;
-}
-
-static void read_console(void *context, short events)
-{
-    (void)events;
-    struct runner *runner = context;
-    char piece[16384];
-    ssize_t n = read(runner->sandbox.console_fd, piece, sizeof piece);
-    loop_forget(runner->loop, runner->sandbox.console_fd);
-    if (n > 0)
-        keep_console(&runner->outcome, piece, (size_t)n);
-    if (n > 0 || errno == EAGAIN)
-        loop_at(runner->loop, &runner->console, clock_boot_ms() + CONSOLE_EVERY_MS, console_again, runner);
 }
 
 static void stop_watching(struct runner *runner)
@@ -240,6 +209,14 @@ static void deadline_due(void *context)
     ask_to_end(runner, RUN_DEADLINE);
 }
 
+/* From the start of its time on, whatever was before. */
+static void set_deadline(struct runner *runner)
+{
+    runner->ends_at = runner->outcome.started_at + runner->plan.duration_s;
+    loop_at(runner->loop, &runner->deadline, runner->started_ms + runner->plan.duration_s * 1000,
+            deadline_due, runner);
+}
+
 /* --- the image
  * -------------------------------------------------------------------------------------------------- */
 
@@ -280,17 +257,14 @@ static void image_gone(void *context, short events)
     runner->outcome.status = -1;
     read_reports(runner, events);
     stop_watching(runner);
-    char rest[16384];
-    ssize_t n = read(runner->sandbox.console_fd, rest, sizeof rest);
-    if (n > 0)
-        keep_console(&runner->outcome, rest, (size_t)n);
+    run_console_rest(runner);
     waitpid(runner->sandbox.pid, &status, 0);
     if (runner->outcome.status < 0)
         runner->outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     runner->outcome.ended_at = clock_now();
     if (by_itself)
         tell(runner, "reverting");
-    revert(runner);
+    run_revert(runner);
 }
 
 static void fail_start(struct runner *runner, const struct error *err)
@@ -301,14 +275,33 @@ static void fail_start(struct runner *runner, const struct error *err)
         kill_image(runner); /* image_gone does the rest */
         return;
     }
-    revert(runner);
+    run_revert(runner);
 }
 
-static void fill_sandbox_plan(const struct runner *runner, struct sandbox_plan *plan, const char *root)
+/* As whom the image runs: a user that nobody else is, or, overridden, the app's own. */
+static void fill_user(const struct runner *runner, struct sandbox_plan *plan)
+{
+    const char *name = runner->settings->app_user;
+    const struct passwd *user = name != NULL && geteuid() == 0 ? getpwnam(name) : NULL;
+    plan->uid = runner->uid;
+    plan->gid = runner->uid;
+    if (plan->override == NULL)
+        return;
+    plan->uid = user != NULL ? user->pw_uid : geteuid();
+    plan->gid = user != NULL ? user->pw_gid : getegid();
+}
+
+static void fill_sandbox_plan(const struct runner *runner, struct sandbox_plan *plan,
+                              struct sandbox_override *override, const char *root)
 {
     const struct run_plan *run = &runner->plan;
+    *override = (struct sandbox_override){.command = runner->settings->app_command,
+                                          .user = runner->settings->app_user,
+                                          .variables = (const char *const *)runner->app->variables,
+                                          .writable = runner->settings->app_writable};
     *plan = (struct sandbox_plan){.folder = run->folder,
                                   .entry = run->limits.entry,
+                                  .override = run_is_override(run) ? override : NULL,
                                   .set = run->set_path,
                                   .state = runner->state_path,
                                   .root = root,
@@ -316,36 +309,41 @@ static void fill_sandbox_plan(const struct runner *runner, struct sandbox_plan *
                                   .collect = run->collect,
                                   .capabilities = run->limits.capabilities,
                                   .network_host = run->limits.network_host,
-                                  .uid = runner->uid,
+                                  .modest = run_is_beside(run),
                                   .duration_s = run->duration_s,
                                   .max_output = run->max_output,
                                   .max_memory = run->limits.max_memory,
                                   .max_pids = run->limits.max_pids,
                                   .memory_by_rlimit = runner->cgroups.kind == CGROUP_NONE,
                                   .params = run->params};
+    fill_user(runner, plan);
 }
 
 static bool watch_image(struct runner *runner, struct error *err)
 {
     return (loop_watch(runner->loop, runner->sandbox.pidfd, POLLIN, image_gone, runner) &&
             loop_watch(runner->loop, runner->sandbox.report_fd, POLLIN, read_reports, runner) &&
-            loop_watch(runner->loop, runner->sandbox.console_fd, POLLIN, read_console, runner)) ||
+            loop_watch(runner->loop, runner->sandbox.console_fd, POLLIN, run_console_ready, runner)) ||
            error_set(err, ERROR_LIMIT, "too many descriptors to watch the image");
 }
 
 static bool start_image(struct runner *runner, struct error *err)
 {
     struct sandbox_plan plan;
+    struct sandbox_override override;
     char root[PATH_MAX], group[64];
     const struct run_plan *run = &runner->plan;
     snprintf(root, sizeof root, "%.4000s/%s", runner->state_path, SANDBOX_ROOT);
     run_group(run->id, group);
-    fill_sandbox_plan(runner, &plan, root);
+    fill_sandbox_plan(runner, &plan, &override, root);
     if (!cgroup_make(&runner->cgroups, group, run->limits.max_memory + run->max_output,
                      run->limits.max_pids + 1, err) ||
         !sandbox_start(&plan, &runner->sandbox, err))
         return false;
-    return watch_image(runner, err) && cgroup_enter(&runner->cgroups, group, runner->sandbox.pid, err) &&
+    runner->app->deputy = plan.override != NULL ? runner->sandbox.pid : 0;
+    run_notes_begin(runner);
+    return run_note_first(runner->state_fd, run->id, runner->sandbox.pid, err) && watch_image(runner, err) &&
+           cgroup_enter(&runner->cgroups, group, runner->sandbox.pid, err) &&
            sandbox_go(&runner->sandbox, err);
 }
 
@@ -361,9 +359,8 @@ static void app_is_gone(void *context, const char *reason)
     }
     runner->state = RUNNER_STARTING;
     runner->outcome.started_at = clock_now();
-    runner->ends_at = runner->outcome.started_at + runner->plan.duration_s;
-    loop_at(runner->loop, &runner->deadline, clock_boot_ms() + runner->plan.duration_s * 1000, deadline_due,
-            runner);
+    runner->started_ms = clock_boot_ms();
+    set_deadline(runner);
     if (!start_image(runner, &err))
         fail_start(runner, &err);
 }
@@ -374,6 +371,7 @@ static void app_is_gone(void *context, const char *reason)
 static bool check_free(const struct runner *runner, const struct run_plan *plan, struct error *err)
 {
     struct sandbox_plan walls;
+    struct sandbox_override override;
     char root[] = "/";
     if (runner->missing[0] != '\0')
         return error_set(err, ERROR_DENIED, "no diagnostic image can run here: %s", runner->missing);
@@ -386,7 +384,9 @@ static bool check_free(const struct runner *runner, const struct run_plan *plan,
     if (file_space(runner->state_fd) < plan->max_output)
         return error_set(err, ERROR_LIMIT, "the device's disk has no room for %lld bytes of output",
                          (long long)plan->max_output);
-    fill_sandbox_plan(runner, &walls, root);
+    if (run_is_override(plan) && !runner->app->wanted)
+        return error_set(err, ERROR_CONFLICT, "the app does not run, so nothing of it can be overridden");
+    fill_sandbox_plan(runner, &walls, &override, root);
     return sandbox_check(&walls, err);
 }
 
@@ -397,8 +397,11 @@ bool runner_start(struct runner *runner, const struct json *request, runner_star
         return error_set(err, ERROR_CONFLICT, "run %s is not over yet", runner->plan.id);
     arena_end(&runner->arena);
     memset(&runner->outcome, 0, sizeof runner->outcome);
+    runner->outcome.app_pid_before = runner->app->pid;
+    runner->outcome.app_start_time_before = runner->app->start_time;
     if (!run_plan_read(&runner->arena, request, &runner->plan, err) ||
-        !check_free(runner, &runner->plan, err) || !run_write_down(runner->state_fd, &runner->plan, err) ||
+        !check_free(runner, &runner->plan, err) ||
+        !run_write_down(runner->state_fd, &runner->plan, &runner->outcome, err) ||
         !run_consume(runner->state_fd, &runner->plan, err))
         return false;
     log_event(LOG_INFO, "run.consumed", "run=%s campaign=%lld image=%s version=%s", runner->plan.id,
@@ -409,7 +412,34 @@ bool runner_start(struct runner *runner, const struct json *request, runner_star
     runner->revert_from_ms = 0;
     runner->state = RUNNER_STOPPING_APP;
     runner->app_was_wanted = runner->app->wanted;
-    app_stop(runner->app, app_is_gone, runner);
+    if (run_is_beside(&runner->plan))
+        app_is_gone(runner, NULL); /* it need not */
+    else
+        app_stop(runner->app, app_is_gone, runner);
+    return true;
+}
+
+bool runner_has_apps_place(const struct runner *runner)
+{
+    return runner->state != RUNNER_IDLE && runner->state != RUNNER_PROVING && !run_is_beside(&runner->plan);
+}
+
+bool runner_extend(struct runner *runner, const char *run, int64_t duration_s, int64_t *ends_at,
+                   struct error *err)
+{
+    bool begun = runner->state == RUNNER_STARTING || runner->state == RUNNER_RUNNING;
+    if (!begun || !string_is(run, runner->plan.id))
+        return error_set(err, ERROR_MISSING, "run %.40s is not under way", run);
+    if (duration_s > runner->plan.limits.max_runtime_s)
+        return error_set(err, ERROR_DENIED, "the image is signed for at most %lld s",
+                         (long long)runner->plan.limits.max_runtime_s);
+    if (duration_s > runner->plan.duration_s) {
+        runner->plan.duration_s = duration_s;
+        set_deadline(runner);
+        run_note_end_time(runner);
+        log_event(LOG_INFO, "run.extended", "run=%s duration_s=%lld", runner->plan.id, (long long)duration_s);
+    }
+    *ends_at = runner->ends_at;
     return true;
 }
 
@@ -451,71 +481,15 @@ void runner_write(const struct runner *runner, struct json_writer *writer, const
     json_write_integer(writer, "campaign", runner->plan.campaign);
     json_write_string(writer, "image", runner->plan.image);
     json_write_string(writer, "version", runner->plan.version);
+    json_write_string(writer, "mode", runner->plan.mode);
     json_write_string(writer, "state", runs ? "running" : "reverting");
     json_write_time(writer, "started_at", runner->outcome.started_at);
     json_write_time(writer, "ends_at", runner->ends_at);
     json_write_end(writer, '}');
 }
 
-/* --- what a killed keeper left
- * ------------------------------------------------------------------------------------ */
-
-/* The death of the keeper killed the image; this makes sure of it before the app starts. */
-static void kill_remains(const struct runner *runner, const char *id)
-{
-    char group[64];
-    int64_t until = clock_boot_ms() + RUN_KILL_MS;
-    run_group(id, group);
-    while (clock_boot_ms() < until &&
-           (cgroup_kill(&runner->cgroups, group) > 0 || pid_count_of(runner->uid, true) > 0))
-        poll(NULL, 0, 5);
-}
-
-static bool revert_lost(struct runner *runner, const char *id, struct error *err)
-{
-    arena_end(&runner->arena);
-    if (!run_read_back(&runner->arena, runner->state_fd, id, &runner->plan, &runner->outcome, err))
-        return false;
-    log_event(LOG_WARNING, "run.lost", "run=%s why=%s", id, runner->outcome.power_lost ? "power" : "keeper");
-    runner->outcome.end = RUN_RUNNER_LOST;
-    runner->revert_from_ms = clock_boot_ms();
-    runner->app_was_wanted = true;
-    runner->without_output = true;
-    if (!runner->outcome.power_lost)
-        kill_remains(runner, id);
-    revert(runner);
-    return true;
-}
-
-/* One run's folder at our start. False: one lost run is being proved, the others wait for the next look. */
-static bool look_at(struct runner *runner, const char *id)
-{
-    struct error err = {0};
-    char path[128];
-    snprintf(path, sizeof path, "%s/%.32s", STATE_KEEPER_RUNS, id);
-    if (run_has_result(runner->state_fd, id))
-        return true;
-    if (run_is_consumed(runner->state_fd, id) && revert_lost(runner, id, &err))
-        return false;
-    /* Never consumed: it never was. Without a readable run.json nothing can be told of it. */
-    if (!tree_remove(runner->state_fd, path, &err))
-        log_event(LOG_ERROR, "run.folder", "run=%s error=\"%s\"", id, err.text);
-    return true;
-}
-
-static void find_lost(struct runner *runner)
-{
-    struct error err = {0};
-    int folder = folder_open_beneath(runner->state_fd, STATE_KEEPER_RUNS, &err);
-    DIR *names = folder >= 0 ? fdopendir(folder) : NULL;
-    const struct dirent *entry;
-    bool more = true;
-    while (more && names != NULL && (entry = readdir(names)) != NULL)
-        if (run_id_is_valid(entry->d_name))
-            more = look_at(runner, entry->d_name);
-    if (names != NULL)
-        closedir(names);
-}
+/* --- begin and end
+ * ------------------------------------------------------------------------------------------------ */
 
 static void find_missing(struct runner *runner)
 {
@@ -550,7 +524,7 @@ bool runner_init(struct runner *runner, struct app *app, int state_fd, const cha
     if (geteuid() == 0 && runner->settings->diagnostic_limits == DIAGNOSTIC_LIMITS_AUTO)
         cgroup_find(&runner->cgroups);
     run_marks_clean(state_fd);
-    find_lost(runner);
+    run_find_lost(runner);
     return true;
 }
 

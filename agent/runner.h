@@ -1,5 +1,6 @@
 /* One diagnostic run on the device, from its consumption to its proof. Owned by the keeper; holds the
- * deadline by itself.
+ * deadline by itself. In mode beside the app is not touched: there is no stopping and no starting. In mode
+ * override what starts is the app itself, with assets of the image laid over its own.
  *
  *   idle ─ runner_start ─► [consumed] stopping_app ─► starting ─► running ──────────────┐ ends by itself
  *    ▲                                                   │ cannot    │ deadline, cancel  │
@@ -44,9 +45,11 @@ struct run_plan {
     char id[RUN_ID_SIZE];
     char image[NAME_SIZE], version[VERSION_SIZE];
     int64_t campaign;
+    char mode[12]; /* as signed: "replace", "beside", "override" */
     int64_t duration_s, not_after, max_output;
     const char **collect;
-    const char *params; /* JSON */
+    const char **redact; /* NULL-terminated patterns, checked; NULL: none */
+    const char *params;  /* JSON */
     const char *folder, *set_path;
     char set[SHA256_HEX]; /* digest before */
     struct image_limits limits;
@@ -65,6 +68,8 @@ struct run_outcome {
     size_t console_size;
     pid_t app_pid; /* after the revert; 0: there is none */
     int64_t app_start_time;
+    pid_t app_pid_before; /* mode beside: when the run began */
+    int64_t app_start_time_before;
 };
 
 typedef void runner_started(void *context, int64_t ends_at, const char *reason);
@@ -89,8 +94,9 @@ struct runner {
     struct sandbox sandbox;
     bool app_was_wanted;
     int64_t revert_from_ms; /* boot clock: deadline, cancel, or the image's end */
+    int64_t started_ms;     /* boot clock: when the image's time began */
     int64_t ends_at;        /* Unix seconds */
-    struct loop_timer deadline, console;
+    struct loop_timer deadline, console, stats;
     pid_t prover;
     int prover_fd;
     bool without_output;     /* the second try to prove */
@@ -112,11 +118,18 @@ bool runner_is_idle(const struct runner *runner);
  * another run is there). */
 bool runner_start(struct runner *runner, const struct json *request, runner_started *started, void *context,
                   struct error *err);
+/* Gives the run that is under way a longer time, counted from its start; the same or a shorter one changes
+ * nothing. `ends_at` gets its end. DENIED beyond what was signed, MISSING when it is not the one that runs.
+ */
+bool runner_extend(struct runner *runner, const char *run, int64_t duration_s, int64_t *ends_at,
+                   struct error *err);
 /* Ends the run early. False when it is not the one that runs. */
 bool runner_cancel(struct runner *runner, const char *run, struct error *err);
 /* Removes a finished run's files. */
 bool runner_forget(struct runner *runner, const char *run, struct error *err);
-/* null, or {"run","campaign","image","version","state","started_at","ends_at"}. */
+/* True while the app is not to be started or stopped by anybody else. */
+bool runner_has_apps_place(const struct runner *runner);
+/* null, or {"run","campaign","image","version","mode","state","started_at","ends_at"}. */
 void runner_write(const struct runner *runner, struct json_writer *writer, const char *key);
 
 /* --- between the runner's files --- */
@@ -124,7 +137,8 @@ void runner_write(const struct runner *runner, struct json_writer *writer, const
 bool run_id_is_valid(const char *id);
 bool run_plan_read(struct arena *arena, const struct json *request, struct run_plan *plan, struct error *err);
 /* Makes keeper/runs/<id>/run.json; then the consumed mark. Both durable. */
-bool run_write_down(int state_fd, const struct run_plan *plan, struct error *err);
+bool run_write_down(int state_fd, const struct run_plan *plan, const struct run_outcome *outcome,
+                    struct error *err);
 bool run_consume(int state_fd, const struct run_plan *plan, struct error *err);
 bool run_is_consumed(int state_fd, const char *id);
 bool run_has_result(int state_fd, const char *id);
@@ -134,11 +148,31 @@ bool run_read_back(struct arena *arena, int state_fd, const char *id, struct run
 /* Removes marks whose not_after lies before the durable time floor. */
 void run_marks_clean(int state_fd);
 const char *run_group(const char *id, char name[64]); /* the control group's name */
+bool run_is_beside(const struct run_plan *plan);
+bool run_is_override(const struct run_plan *plan);
+/* Notes the image's first process, so that the next keeper can make sure that it is gone; and does so. */
+bool run_note_first(int state_fd, const char *id, pid_t pid, struct error *err);
+void run_kill_first(int state_fd, const char *id);
+
+/* runner.c: the image is gone, or it never was: gives the app its place back and has all proved. */
+void run_revert(struct runner *runner);
+/* runner_lost.c: reverts what a killed keeper left, one run at a time. */
+void run_find_lost(struct runner *runner);
+/* runner_console.c: when its output can be read; what is left of it at the end. */
+void run_console_ready(void *context, short events);
+void run_console_rest(struct runner *runner);
+
+/* runner_notes.c: what the image is told while it runs: when its time is over, and with the scope `app` the
+ * figures of the app that need the keeper's rights, ten times a second. */
+void run_notes_begin(struct runner *runner);
+void run_notes_end(struct runner *runner);
+void run_note_end_time(const struct runner *runner);
 
 /* runner_output.c: what one file of the output became. */
 struct run_file {
     const char *path, *type;
     int64_t length;
+    int64_t redacted; /* places that a pattern matched */
     char sha256[SHA256_HEX];
 };
 struct run_omitted {

@@ -3,6 +3,7 @@
 #include "agent/runner.h"
 
 #include "agent/protocol.h"
+#include "agent/redact.h"
 #include "base/file.h"
 
 #include <dirent.h>
@@ -22,6 +23,9 @@ struct copy {
     int to;
     const struct run_plan *plan;
     struct run_output *output;
+    struct redact redact;
+    const char *last; /* the file that was written last; NULL: none */
+    struct timespec last_time;
 };
 
 /* A name that is no UTF-8 or has control characters is told with '?'. */
@@ -53,38 +57,82 @@ static const char *type_of(const struct run_plan *plan, const char *path, bool i
     for (const struct json *one = outputs != NULL ? outputs->first : NULL; one != NULL; one = one->next)
         if (string_is(json_string(one, "path"), path) && json_string(one, "type") != NULL)
             return json_string(one, "type");
+    if (run_is_override(plan) && string_is(path, SANDBOX_APP_LOG))
+        return "log";
     return is_text ? "text" : "binary";
 }
 
-/* Copies at most `length` bytes, hashing them. `is_text` by the first piece. */
-static bool copy_bytes(int in, int out, struct run_file *file, bool *is_text, struct error *err)
+/* By the first piece: no NUL, and UTF-8 when the piece is all there is. */
+static bool looks_like_text(int in)
 {
     static char piece[64 << 10];
-    uint8_t digest[SHA256_SIZE];
+    ssize_t n = pread(in, piece, sizeof piece, 0);
+    return n >= 0 && memchr(piece, '\0', (size_t)n) == NULL &&
+           (n == (ssize_t)sizeof piece || utf8_is_valid(piece, (size_t)n));
+}
+
+/* Where the bytes of one file go. */
+struct sink {
+    int out;
     struct sha256 hash;
-    int64_t length = file->length;
-    bool good = true;
-    file->length = 0;
-    *is_text = true;
-    sha256_init(&hash);
-    while (good && file->length < length) {
-        int64_t left = length - file->length;
+    int64_t length;
+};
+
+static bool sink_write(void *context, const char *bytes, size_t size, struct error *err)
+{
+    struct sink *sink = context;
+    sha256_add(&sink->hash, bytes, size);
+    sink->length += (int64_t)size;
+    return fd_write_all(sink->out, bytes, size, err);
+}
+
+static bool copy_plainly(int in, int64_t length, struct sink *sink, struct error *err)
+{
+    static char piece[64 << 10];
+    while (sink->length < length) {
+        int64_t left = length - sink->length;
         ssize_t n = read(in, piece, left < (int64_t)sizeof piece ? (size_t)left : sizeof piece);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            good = error_errno(err, "read");
-        if (n <= 0)
+            return error_errno(err, "read");
+        if (n == 0)
             break;
-        if (file->length == 0)
-            *is_text = memchr(piece, '\0', (size_t)n) == NULL &&
-                       (n == (ssize_t)sizeof piece || utf8_is_valid(piece, (size_t)n));
-        sha256_add(&hash, piece, (size_t)n);
-        good = fd_write_all(out, piece, (size_t)n, err);
-        file->length += n;
+        if (!sink_write(sink, piece, (size_t)n, err))
+            return false;
     }
-    sha256_end(&hash, digest);
+    return true;
+}
+
+/* Logs, texts and time series; the header of a series names columns and stays. */
+static bool is_redacted(const struct copy *copy, const char *type)
+{
+    return copy->redact.count > 0 &&
+           (string_is(type, "log") || string_is(type, "text") || string_is(type, "timeseries"));
+}
+
+/* At most `most` bytes of the file as they leave the device; `cut` when there was more. */
+static bool copy_bytes(struct copy *copy, int in, int out, int64_t most, struct run_file *file, bool *cut,
+                       struct error *err)
+{
+    uint8_t digest[SHA256_SIZE];
+    struct sink sink = {.out = out};
+    bool good;
+    sha256_init(&sink.hash);
+    if (is_redacted(copy, file->type)) {
+        struct redact_copy how = {.in = in,
+                                  .plain_lines = string_is(file->type, "timeseries") ? 1 : 0,
+                                  .most = most,
+                                  .write = sink_write,
+                                  .context = &sink};
+        good = redact_copy(&copy->redact, &how, &file->redacted, cut, err);
+    } else {
+        *cut = file->length > most;
+        good = copy_plainly(in, *cut ? most : file->length, &sink, err);
+    }
+    sha256_end(&sink.hash, digest);
     hex_encode(file->sha256, digest, sizeof digest);
+    file->length = sink.length;
     return good;
 }
 
@@ -102,30 +150,52 @@ static bool make_above(int to, const char *path)
     return true;
 }
 
-static void copy_file(struct copy *copy, int in, const char *path, int64_t length)
+/* The file that was written last when there was no room left is the one that ends too early. */
+static void note_last(struct copy *copy, const char *path, const struct stat *st)
+{
+    if (copy->last != NULL &&
+        (st->st_mtim.tv_sec < copy->last_time.tv_sec ||
+         (st->st_mtim.tv_sec == copy->last_time.tv_sec && st->st_mtim.tv_nsec < copy->last_time.tv_nsec)))
+        return;
+    copy->last = path;
+    copy->last_time = st->st_mtim;
+}
+
+static const char *why_not(const struct error *err)
+{
+    if (err->kind == ERROR_LIMIT)
+        return strstr(err->text, "patterns") != NULL ? "redacting it took too long"
+                                                     : "the device's disk is full";
+    return "it could not be copied";
+}
+
+static void copy_file(struct copy *copy, int in, const char *path, const struct stat *st)
 {
     struct run_output *output = copy->output;
     struct error err = {0};
-    bool is_text;
+    bool cut = false;
+    char words[80];
     if (output->count == CAPTURE_FILES_MOST) {
         omit(copy, path, "more than 1000 files");
         return;
     }
-    if (length > copy->plan->max_output - output->bytes) {
-        omit(copy, path, "over max_output");
-        return;
-    }
     struct run_file *file = &output->files[output->count];
-    *file = (struct run_file){.path = arena_strdup(copy->arena, path), .length = length};
+    *file = (struct run_file){.path = arena_strdup(copy->arena, path), .length = st->st_size};
+    file->type = type_of(copy->plan, path, looks_like_text(in));
     FD(out) = make_above(copy->to, path)
                   ? file_open_beneath(copy->to, path, O_WRONLY | O_CREAT | O_EXCL, 0600, &err)
                   : -1;
-    if (out < 0 || !copy_bytes(in, out, file, &is_text, &err)) {
+    if (out < 0 || !copy_bytes(copy, in, out, copy->plan->max_output - output->bytes, file, &cut, &err)) {
         unlinkat(copy->to, path, 0);
-        omit(copy, path, err.kind == ERROR_LIMIT ? "the device's disk is full" : "it could not be copied");
+        omit(copy, path, why_not(&err));
         return;
     }
-    file->type = type_of(copy->plan, path, is_text);
+    if (cut) {
+        snprintf(words, sizeof words, "cut after %lld bytes: max_output", (long long)file->length);
+        omit(copy, path, words);
+    } else {
+        note_last(copy, file->path, st);
+    }
     output->bytes += file->length;
     output->count++;
 }
@@ -147,7 +217,7 @@ static void copy_entry(struct copy *copy, int folder, const char *name, const ch
     if (fd < 0 || fstat(fd, &st) != 0)
         omit(copy, path, errno == ELOOP ? "a link" : "it cannot be read");
     else if (S_ISREG(st.st_mode))
-        copy_file(copy, fd, path, st.st_size);
+        copy_file(copy, fd, path, &st);
     else if (!S_ISDIR(st.st_mode))
         omit(copy, path, "no regular file");
     else if (depth == RUN_OUTPUT_DEPTH)
@@ -189,6 +259,11 @@ bool run_output_copy(struct arena *arena, int from, int to, const struct run_pla
     output->files = arena_array(arena, CAPTURE_FILES_MOST, sizeof *output->files);
     output->omitted = arena_array(arena, RUN_OMITTED_MOST, sizeof *output->omitted);
     output->full = fstatvfs(from, &room) == 0 && (room.f_bavail == 0 || room.f_favail == 0);
+    if (!redact_init(&copy.redact, (const char *const *)plan->redact, err))
+        return false;
     copy_folder(&copy, from, "", 0);
+    redact_end(&copy.redact);
+    if (output->full && copy.last != NULL)
+        omit(&copy, copy.last, "may be cut: the output was full");
     return syncfs(to) == 0 || error_errno(err, "output");
 }

@@ -1,5 +1,6 @@
 #include "agent/runner.h"
 
+#include "agent/redact.h"
 #include "agent/state.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -7,8 +8,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define RUN_FILE_LIMIT (64 << 10)
@@ -69,10 +73,41 @@ static bool read_limits(struct arena *arena, const struct json *request, struct 
     if (!image_limits_read(arena, arena_copy(arena, text_string(&text), text.size), text.size, &plan->limits,
                            err))
         return error_add(err, "limits");
-    if (!string_is(plan->limits.mode, "replace"))
-        return error_set(err, ERROR_INPUT, "this agent runs images of mode replace only, not %s",
-                         plan->limits.mode);
+    snprintf(plan->mode, sizeof plan->mode, "%s", plan->limits.mode);
     return true;
+}
+
+/* What the order has blotted out: looked at before anything starts, used after the end. */
+static bool read_redact(struct arena *arena, const struct json *request, struct run_plan *plan,
+                        struct error *err)
+{
+    const struct json *patterns;
+    struct redact compiled;
+    if (json_get(request, "redact") == NULL)
+        return true;
+    if (!json_need_array(request, "redact", &patterns, err))
+        return false;
+    plan->redact = arena_array(arena, patterns->size + 1, sizeof *plan->redact);
+    size_t n = 0;
+    for (const struct json *one = patterns->first; one != NULL; one = one->next) {
+        if (one->type != JSON_STRING)
+            return error_set(err, ERROR_INPUT, "\"redact\" must hold patterns");
+        plan->redact[n++] = arena_strdup(arena, one->string);
+    }
+    if (!redact_init(&compiled, (const char *const *)plan->redact, err))
+        return error_add(err, "redact");
+    redact_end(&compiled);
+    return true;
+}
+
+bool run_is_beside(const struct run_plan *plan)
+{
+    return string_is(plan->mode, "beside");
+}
+
+bool run_is_override(const struct run_plan *plan)
+{
+    return string_is(plan->mode, "override");
 }
 
 /* What the campaign gives, and for what it leaves out the defaults that the signed limits declare. */
@@ -133,7 +168,8 @@ bool run_plan_read(struct arena *arena, const struct json *request, struct run_p
     memset(plan, 0, sizeof *plan);
     if (!read_names(request, plan, err) || !read_limits(arena, request, plan, err) ||
         !json_need_integer(request, "duration_s", 1, plan->limits.max_runtime_s, &plan->duration_s, err) ||
-        !read_collect(arena, request, plan, err) || !read_paths(arena, request, plan, err))
+        !read_collect(arena, request, plan, err) || !read_redact(arena, request, plan, err) ||
+        !read_paths(arena, request, plan, err))
         return false;
     plan->max_output = json_integer(request, "max_output", plan->limits.max_output);
     if (plan->max_output < 4096 || plan->max_output > plan->limits.max_output)
@@ -159,7 +195,8 @@ static bool marks_have_room(int state_fd, struct error *err)
            error_set(err, ERROR_LIMIT, "more than %d earlier runs have not lapsed yet", CONSUMED_MOST);
 }
 
-bool run_write_down(int state_fd, const struct run_plan *plan, struct error *err)
+bool run_write_down(int state_fd, const struct run_plan *plan, const struct run_outcome *outcome,
+                    struct error *err)
 {
     char path[128], boot[BOOT_ID_SIZE];
     TEXT(text);
@@ -172,6 +209,9 @@ bool run_write_down(int state_fd, const struct run_plan *plan, struct error *err
     json_write_string(&writer, "version", plan->version);
     json_write_integer(&writer, "not_after", plan->not_after);
     json_write_string(&writer, "set", plan->set);
+    json_write_string(&writer, "mode", plan->mode);
+    json_write_integer(&writer, "app_pid", outcome->app_pid_before);
+    json_write_integer(&writer, "app_start_time", outcome->app_start_time_before);
     json_write_integer(&writer, "started_at", clock_now());
     json_write_string(&writer, "boot_id", boot_id(boot));
     json_write_end(&writer, '}');
@@ -223,9 +263,40 @@ bool run_read_back(struct arena *arena, int state_fd, const char *id, struct run
     if (file == NULL || !read_names(file, plan, err) || !json_need_string(file, "set", &set, err))
         return false;
     snprintf(plan->set, sizeof plan->set, "%s", set);
+    const char *mode = json_string(file, "mode");
+    snprintf(plan->mode, sizeof plan->mode, "%.10s", mode != NULL ? mode : "replace");
+    outcome->app_pid_before = (pid_t)json_integer(file, "app_pid", 0);
+    outcome->app_start_time_before = json_integer(file, "app_start_time", -1);
     outcome->started_at = json_integer(file, "started_at", 0);
     outcome->power_lost = !string_is(json_string(file, "boot_id"), boot_id(boot));
     return true;
+}
+
+bool run_note_first(int state_fd, const char *id, pid_t pid, struct error *err)
+{
+    char path[128], text[64];
+    int size = snprintf(text, sizeof text, "{\"pid\":%d,\"start_time\":%lld}\n", (int)pid,
+                        (long long)pid_start_time(pid));
+    path_of(path, STATE_KEEPER_RUNS, id, "first.json");
+    return file_write(state_fd, path, text, (size_t)size, 0600, err);
+}
+
+void run_kill_first(int state_fd, const char *id)
+{
+    ARENA(arena);
+    struct error err = {0};
+    char path[128], *bytes;
+    size_t size;
+    path_of(path, STATE_KEEPER_RUNS, id, "first.json");
+    if (!file_read(&arena, state_fd, path, 256, &bytes, &size, &err))
+        return;
+    const struct json *first = json_read(&arena, bytes, size, &json_limits_small, &err);
+    FD(pidfd) = pid_open((pid_t)json_integer(first, "pid", 0), json_integer(first, "start_time", -1));
+    struct pollfd gone = {.fd = pidfd, .events = POLLIN};
+    if (pidfd < 0)
+        return;
+    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    poll(&gone, 1, RUN_KILL_MS);
 }
 
 /* The worker's durable floor of the clock; 0 when there is none yet. */

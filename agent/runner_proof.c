@@ -99,6 +99,19 @@ static struct leftovers count_leftovers(const struct runner *runner)
     return left;
 }
 
+/* The app's process before a run beside it: the same, or it ended by itself meanwhile. */
+static void write_app_before(const struct run_outcome *outcome, struct json_writer *writer)
+{
+    if (outcome->app_pid_before == 0) {
+        json_write_null(writer, "app_before");
+        return;
+    }
+    json_write_object(writer, "app_before");
+    json_write_integer(writer, "pid", outcome->app_pid_before);
+    json_write_integer(writer, "start_time", outcome->app_start_time_before);
+    json_write_end(writer, '}');
+}
+
 static void write_app(const struct run_outcome *outcome, struct json_writer *writer)
 {
     char exe[SHA256_HEX];
@@ -135,6 +148,8 @@ static void write_proof(const struct runner *runner, struct json_writer *writer)
     json_write_string(writer, "after", hashed ? after : NULL);
     json_write_integer(writer, "leftovers", left.processes + left.mounts + left.groups + left.files);
     write_app(outcome, writer);
+    if (run_is_beside(&runner->plan))
+        write_app_before(outcome, writer);
     json_write_time(writer, "ended_at", outcome->ended_at);
     json_write_time(writer, "reverted_at", outcome->reverted_at);
     json_write_integer(writer, "revert_ms", outcome->revert_ms);
@@ -161,6 +176,8 @@ static void write_lists(const struct run_output *output, struct json_writer *wri
         json_write_integer(writer, "length", file->length);
         json_write_string(writer, "sha256", file->sha256);
         json_write_string(writer, "type", file->type);
+        if (file->redacted > 0)
+            json_write_integer(writer, "redacted", file->redacted);
         json_write_end(writer, '}');
     }
     json_write_end(writer, ']');

@@ -30,25 +30,46 @@ static bool can_make_namespaces(void)
     return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+struct tmpfs {
+    int64_t size;
+    int inodes;
+    const char *mode;
+    uid_t uid;
+    gid_t gid;
+};
+
 /* A tmpfs that is mounted nowhere. -1 when it cannot be made. */
-static int make_output(int64_t size, uid_t uid, struct error *err)
+static int make_tmpfs(const struct tmpfs *tmpfs, struct error *err)
 {
-    char bytes[24], owner[24], inodes[24];
-    snprintf(bytes, sizeof bytes, "%lld", (long long)size);
-    snprintf(owner, sizeof owner, "%u", uid);
-    snprintf(inodes, sizeof inodes, "%d", SANDBOX_INODES);
+    char bytes[24], owner[24], group[24], inodes[24];
+    snprintf(bytes, sizeof bytes, "%lld", (long long)tmpfs->size);
+    snprintf(owner, sizeof owner, "%u", tmpfs->uid);
+    snprintf(group, sizeof group, "%u", tmpfs->gid);
+    snprintf(inodes, sizeof inodes, "%d", tmpfs->inodes);
     FD(fs) = fsopen("tmpfs", FSOPEN_CLOEXEC);
     int fd = -1;
     if (fs >= 0 && fsconfig(fs, FSCONFIG_SET_STRING, "size", bytes, 0) == 0 &&
         fsconfig(fs, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0) == 0 &&
-        fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0700", 0) == 0 &&
+        fsconfig(fs, FSCONFIG_SET_STRING, "mode", tmpfs->mode, 0) == 0 &&
         fsconfig(fs, FSCONFIG_SET_STRING, "uid", owner, 0) == 0 &&
-        fsconfig(fs, FSCONFIG_SET_STRING, "gid", owner, 0) == 0 &&
+        fsconfig(fs, FSCONFIG_SET_STRING, "gid", group, 0) == 0 &&
         fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
         fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     if (fd < 0)
         error_errno(err, "output tmpfs");
     return fd;
+}
+
+static int make_output(int64_t size, uid_t uid, gid_t gid, struct error *err)
+{
+    return make_tmpfs(
+        &(struct tmpfs){.size = size, .inodes = SANDBOX_INODES, .mode = "0700", .uid = uid, .gid = gid}, err);
+}
+
+/* Only the keeper, who is root, writes there. */
+static int make_notes(struct error *err)
+{
+    return make_tmpfs(&(struct tmpfs){.size = 64 << 10, .inodes = 16, .mode = "0755"}, err);
 }
 
 const char *sandbox_missing(uid_t uid)
@@ -60,7 +81,7 @@ const char *sandbox_missing(uid_t uid)
         return "diagnostic.uid is 0: an image may not run as root";
     if (!can_make_namespaces())
         return "the kernel gives no new PID, mount, network, IPC and UTS namespaces";
-    FD(output) = make_output(1 << 20, uid, &err);
+    FD(output) = make_output(1 << 20, uid, uid, &err);
     if (output < 0)
         return "the kernel gives no detached tmpfs (Linux 5.2 is needed)";
     int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
@@ -72,9 +93,8 @@ const char *sandbox_missing(uid_t uid)
     return NULL;
 }
 
-bool sandbox_check(const struct sandbox_plan *plan, struct error *err)
+static bool check_program(const struct sandbox_plan *plan, struct error *err)
 {
-    char real[PATH_MAX];
     struct stat st;
     if (plan->entry == NULL || plan->entry[0] == NULL)
         return error_set(err, ERROR_INPUT, "the image names no program");
@@ -89,11 +109,19 @@ bool sandbox_check(const struct sandbox_plan *plan, struct error *err)
         return error_add(err, "the image's program");
     if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
         return error_set(err, ERROR_INPUT, "the image's program %s is not executable", plan->entry[0]);
+    return true;
+}
+
+bool sandbox_check(const struct sandbox_plan *plan, struct error *err)
+{
+    char real[PATH_MAX];
+    if (plan->override != NULL ? !sandbox_override_check(plan, err) : !check_program(plan, err))
+        return false;
     for (const char *const *at = plan->collect; at != NULL && *at != NULL; at++) {
         if (string_starts(*at, "file:")) {
             if (!sandbox_scope_path(plan, *at, real, err))
                 return false;
-        } else if (strcmp(*at, "proc") != 0 && strcmp(*at, "app-logs") != 0) {
+        } else if (strcmp(*at, "proc") != 0 && strcmp(*at, "app") != 0 && strcmp(*at, "app-logs") != 0) {
             return error_set(err, ERROR_INPUT, "there is no scope %s", *at);
         }
     }
@@ -131,14 +159,17 @@ static void close_ends(struct sandbox_ends *ends)
     fd_close(&ends->report);
     fd_close(&ends->console);
     fd_close(&ends->output);
+    fd_close(&ends->notes);
 }
 
 static bool clone_first(const struct sandbox_plan *plan, struct sandbox *sandbox,
                         const struct sandbox_ends *ends, struct error *err)
 {
-    unsigned long flags = NAMESPACES | CLONE_PIDFD | SIGCHLD;
-    if (!plan->network_host)
-        flags |= CLONE_NEWNET;
+    unsigned long flags = CLONE_PIDFD | SIGCHLD;
+    if (plan->override != NULL)
+        flags |= CLONE_NEWPID | CLONE_NEWNS;
+    else
+        flags |= NAMESPACES | (plan->network_host ? 0 : CLONE_NEWNET);
     int pidfd = -1;
     pid_t pid = (pid_t)syscall(SYS_clone, flags, NULL, &pidfd, NULL, NULL);
     if (pid < 0)
@@ -153,12 +184,14 @@ static bool clone_first(const struct sandbox_plan *plan, struct sandbox *sandbox
 bool sandbox_start(const struct sandbox_plan *plan, struct sandbox *sandbox, struct error *err)
 {
     *sandbox = (struct sandbox)SANDBOX_NONE;
-    struct sandbox_ends ends = {-1, -1, -1, -1};
-    ends.output = make_output(plan->max_output, plan->uid, err);
-    bool good = ends.output >= 0;
+    struct sandbox_ends ends = {-1, -1, -1, -1, -1};
+    ends.output = make_output(plan->max_output, plan->uid, plan->gid, err);
+    ends.notes = ends.output >= 0 ? make_notes(err) : -1;
+    bool good = ends.notes >= 0;
     if (good) {
         sandbox->output_fd = openat(ends.output, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        good = sandbox->output_fd >= 0 || error_errno(err, "output tmpfs");
+        sandbox->notes_fd = openat(ends.notes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        good = (sandbox->output_fd >= 0 && sandbox->notes_fd >= 0) || error_errno(err, "output tmpfs");
     }
     good = good && make_pipes(sandbox, &ends, err) && clone_first(plan, sandbox, &ends, err);
     close_ends(&ends);
@@ -185,6 +218,7 @@ void sandbox_end(struct sandbox *sandbox)
     fd_close(&sandbox->report_fd);
     fd_close(&sandbox->console_fd);
     fd_close(&sandbox->output_fd);
+    fd_close(&sandbox->notes_fd);
     fd_close(&sandbox->pidfd);
     sandbox->pid = -1;
 }

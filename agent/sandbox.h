@@ -6,7 +6,10 @@
  * the image's program as its child. Killing it kills all processes in the namespace, and with the namespace
  * go all mounts. The output is a tmpfs that is held by a descriptor of the caller only, so it can be read
  * after the image's end and is gone with the caller. Nothing is mounted in the caller's own namespace.
- * Single-threaded callers only. */
+ *
+ * With `override` there are no such walls: the app itself runs, as its own user, in new PID and mount
+ * namespaces in which the image's assets lie over those of its set, what it may write are overlays, and all
+ * else is read-only. The rest is the same. Single-threaded callers only. */
 #ifndef AGENT_SANDBOX_H
 #define AGENT_SANDBOX_H
 
@@ -22,19 +25,35 @@
 #define SANDBOX_ASSETS "/assets" /* LOCUM_ASSETS */
 #define SANDBOX_LOGS "/app-logs" /* LOCUM_APP_LOGS, when `app-logs` is collected */
 
+#define SANDBOX_NOTES "/notes"    /* LOCUM_ENDS_AT, LOCUM_APP_STATS: files that the keeper renews */
+#define SANDBOX_ENDS_AT "ends_at" /* Unix seconds, a line */
+#define SANDBOX_APP_STATS "app.json"
+#define SANDBOX_APP_LOG "app.log" /* in the output, of an app that runs overridden */
+
 #define SANDBOX_INODES 2048 /* files and folders in the output */
 
+/* How the app is run, when it is run with some of its assets replaced. */
+struct sandbox_override {
+    char *const *command;         /* argv; argv[0] is looked up in PATH */
+    const char *user;             /* NULL: stay who we are */
+    const char *const *variables; /* "NAME=value", NULL-terminated */
+    char *const *writable;        /* folders that become overlays, NULL-terminated; NULL: none */
+};
+
 struct sandbox_plan {
-    const char *folder;              /* of the image's files */
-    char *const *entry;              /* argv; entry[0] is looked up in the image's folder */
-    const char *set;                 /* folder of the device's set: <asset> -> a version's folder */
+    const char *folder;                      /* of the image's files */
+    char *const *entry;                      /* argv; entry[0] is looked up in the image's folder */
+    const struct sandbox_override *override; /* NULL: the image's own program runs */
+    const char *set;                         /* folder of the device's set: <asset> -> a version's folder */
     const char *state;               /* the agent's state folder, real path: no `file:` scope may touch it */
     const char *root;                /* an empty folder, the mount point of the new root */
     const char *app_log;             /* the app's log file, NULL: none */
-    const char *const *collect;      /* NULL-terminated: "proc", "app-logs", "file:/…" */
+    const char *const *collect;      /* NULL-terminated: "proc", "app", "app-logs", "file:/…" */
     const char *const *capabilities; /* NULL-terminated: "net_raw", "syslog", "dac_read_search" */
     bool network_host;
-    uid_t uid;             /* also the gid */
+    bool modest; /* yields to the app, which runs beside it */
+    uid_t uid;
+    gid_t gid;
     int64_t duration_s;    /* LOCUM_DURATION_S */
     int64_t max_output;    /* bytes of the output's tmpfs, and of any one file */
     int64_t max_memory;    /* RLIMIT_AS when `memory_by_rlimit` */
@@ -47,6 +66,7 @@ struct sandbox {
     pid_t pid; /* the namespace's first process, as the caller sees it; a child of the caller */
     int pidfd;
     int output_fd;   /* root folder of the output */
+    int notes_fd;    /* root folder of the notes; the image cannot write there */
     int report_fd;   /* sandbox_report is read from it */
     int console_fd;  /* what the image writes to its standard output and error; never blocks */
     int lifeline_fd; /* its closing, by the caller's death too, ends the sandbox; sandbox_go writes to it */
@@ -75,7 +95,8 @@ bool sandbox_read_report(const struct sandbox *sandbox, struct sandbox_report *r
 void sandbox_end(struct sandbox *sandbox);
 #define SANDBOX_NONE                                                                                         \
     {                                                                                                        \
-        .pid = -1, .pidfd = -1, .output_fd = -1, .report_fd = -1, .console_fd = -1, .lifeline_fd = -1        \
+        .pid = -1, .pidfd = -1, .output_fd = -1, .notes_fd = -1, .report_fd = -1, .console_fd = -1,          \
+        .lifeline_fd = -1                                                                                    \
     }
 
 #endif

@@ -10,12 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HANDED_DOWN 4 /* descriptors: lifeline, report, console, output */
+#define HANDED_DOWN 5   /* descriptors: lifeline, report, console, output, notes */
+#define OOM_SCORE "500" /* when the device is short of memory, the image goes before the app */
+#define MODEST_NICE 10
 
 static void report(const struct sandbox_ends *ends, enum sandbox_report_kind kind, int status,
                    const char *text)
@@ -33,10 +36,11 @@ __attribute__((noreturn)) static void fail(const struct sandbox_ends *ends, cons
 }
 
 /* The caller's descriptors came along with the clone; among them the other ends of our own pipes. Ours move
- * to 3, 4, 5, 6. */
+ * to 3, 4, 5, 6, 7. */
 static void keep_only(struct sandbox_ends *ends)
 {
-    int *const kept[HANDED_DOWN] = {&ends->lifeline, &ends->report, &ends->console, &ends->output};
+    int *const kept[HANDED_DOWN] = {&ends->lifeline, &ends->report, &ends->console, &ends->output,
+                                    &ends->notes};
     int high[HANDED_DOWN];
     for (int i = 0; i < HANDED_DOWN; i++)
         high[i] = fcntl(*kept[i], F_DUPFD_CLOEXEC, 64);
@@ -87,6 +91,9 @@ static void make_environment(const struct sandbox_plan *plan, char *environment[
     environment[n++] = variable("LOCUM_DURATION_S", seconds);
     environment[n++] = variable("LOCUM_ASSETS", SANDBOX_ASSETS);
     environment[n++] = variable("LOCUM_PARAMS", plan->params != NULL ? plan->params : "{}");
+    environment[n++] = variable("LOCUM_ENDS_AT", SANDBOX_NOTES "/" SANDBOX_ENDS_AT);
+    if (sandbox_collects(plan, "app"))
+        environment[n++] = variable("LOCUM_APP_STATS", SANDBOX_NOTES "/" SANDBOX_APP_STATS);
     if (sandbox_collects(plan, "app-logs"))
         environment[n++] = variable("LOCUM_APP_LOGS", SANDBOX_LOGS);
     environment[n] = NULL;
@@ -107,8 +114,14 @@ __attribute__((noreturn)) static void run_image(const struct sandbox_plan *plan,
                                                 const struct sandbox_ends *ends, int failed)
 {
     char *environment[VARIABLES_MOST];
-    make_environment(plan, environment);
     setsid();
+    if (plan->override != NULL) {
+        default_signals();
+        sandbox_override_run(plan, ends);
+        int reason = errno;
+        _exit(write(failed, &reason, sizeof reason) < 0 ? 126 : 127);
+    }
+    make_environment(plan, environment);
     int null = open("/dev/null", O_RDWR);
     if (null >= 0 && dup2(null, 0) == 0 && dup2(ends->console, 1) == 1 && dup2(ends->console, 2) == 2 &&
         chdir(SANDBOX_FOLDER) == 0 &&
@@ -139,7 +152,10 @@ static pid_t start_image(const struct sandbox_plan *plan, const struct sandbox_e
     close(failed[0]);
     if (n > 0) {
         errno = pid < 0 ? errno : reason;
-        error_errno(&err, "the image's program %s cannot be run", plan->entry[0]);
+        if (plan->override != NULL)
+            error_errno(&err, "the app's program %s cannot be run", plan->override->command[0]);
+        else
+            error_errno(&err, "the image's program %s cannot be run", plan->entry[0]);
         fail(ends, &err);
     }
     report(ends, SANDBOX_RUNS, 0, "");
@@ -184,6 +200,25 @@ __attribute__((noreturn)) static void watch(const struct sandbox_ends *ends, int
     }
 }
 
+/* The keeper is scheduled before others and spared when memory runs out; what it starts here is not. */
+static void be_ordinary(const struct sandbox_plan *plan)
+{
+    FD(fd) = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    const char *score = plan->override != NULL ? "0" : OOM_SCORE;
+    if (fd >= 0 && write(fd, score, strlen(score)) < 0)
+        errno = 0;
+    (void)setpriority(PRIO_PROCESS, 0, plan->modest ? MODEST_NICE : 0);
+}
+
+static bool build(const struct sandbox_plan *plan, const struct sandbox_ends *ends, struct error *err)
+{
+    if (plan->override != NULL)
+        return sandbox_override_build(plan, ends, err);
+    if (sethostname("image", strlen("image")) != 0)
+        return error_errno(err, "host name");
+    return sandbox_root_build(plan, ends, err);
+}
+
 void sandbox_init(const struct sandbox_plan *plan, const struct sandbox_ends *given)
 {
     struct sandbox_ends ends = *given;
@@ -195,13 +230,11 @@ void sandbox_init(const struct sandbox_plan *plan, const struct sandbox_ends *gi
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     wait_for_go(&ends);
-    if (sethostname("image", strlen("image")) != 0) {
-        error_errno(&err, "host name");
-        fail(&ends, &err);
-    }
-    if (!sandbox_root_build(plan, ends.output, &err))
+    be_ordinary(plan);
+    if (!build(plan, &ends, &err))
         fail(&ends, &err);
     fd_close(&ends.output);
+    fd_close(&ends.notes);
     sigset_t wanted;
     sigemptyset(&wanted);
     sigaddset(&wanted, SIGTERM);
@@ -211,7 +244,7 @@ void sandbox_init(const struct sandbox_plan *plan, const struct sandbox_ends *gi
         error_errno(&err, "signals");
         fail(&ends, &err);
     }
-    if (!sandbox_rights_drop(plan, &err))
+    if (plan->override == NULL && !sandbox_rights_drop(plan, &err))
         fail(&ends, &err);
     /* A change of uid clears the death signal, so it is asked for here; if the caller died before, the
      * lifeline says so. */

@@ -210,7 +210,7 @@ static bool add_proc(const struct sandbox_plan *plan, struct error *err)
     return true;
 }
 
-static bool is_beneath(const char *path, const char *folder)
+bool sandbox_path_is_beneath(const char *path, const char *folder)
 {
     size_t size = strlen(folder);
     return strncmp(path, folder, size) == 0 && (path[size] == '/' || path[size] == '\0');
@@ -232,7 +232,7 @@ static bool add_assets(const struct sandbox_plan *plan, struct error *err)
         n++;
         snprintf(link, sizeof link, "%.3800s/%s", plan->set, entry->d_name);
         snprintf(path, sizeof path, "%s/%s", SANDBOX_ASSETS, entry->d_name);
-        if (realpath(link, real) == NULL || !is_beneath(real, versions))
+        if (realpath(link, real) == NULL || !sandbox_path_is_beneath(real, versions))
             good = error_set(err, ERROR_UNTRUSTED, "asset %s does not lead to a version", entry->d_name);
         else
             good = show(plan, real, path, 0, err);
@@ -296,9 +296,10 @@ bool sandbox_scope_path(const struct sandbox_plan *plan, const char *scope, char
         return error_set(err, ERROR_INPUT, "the scope %s is no absolute path", scope);
     if (realpath(path, real) == NULL)
         return error_errno(err, "the scope %s", scope);
-    bool refused = is_beneath(real, plan->state) || is_beneath(plan->state, real) || strcmp(real, "/") == 0;
+    bool refused = sandbox_path_is_beneath(real, plan->state) || sandbox_path_is_beneath(plan->state, real) ||
+                   strcmp(real, "/") == 0;
     for (size_t i = 0; i < sizeof never / sizeof never[0]; i++)
-        refused = refused || is_beneath(real, never[i]);
+        refused = refused || sandbox_path_is_beneath(real, never[i]);
     if (refused)
         return error_set(err, ERROR_DENIED, "the scope %s may not be shown to an image", scope);
     return true;
@@ -313,7 +314,7 @@ static bool add_scopes(const struct sandbox_plan *plan, struct error *err)
         if (!sandbox_scope_path(plan, *at, real, err))
             return false;
         /* Already there, with the system's parts. */
-        if (is_beneath(real, "/usr"))
+        if (sandbox_path_is_beneath(real, "/usr"))
             continue;
         if (!show(plan, real, *at + strlen("file:"), MS_NOEXEC, err))
             return false;
@@ -321,14 +322,18 @@ static bool add_scopes(const struct sandbox_plan *plan, struct error *err)
     return true;
 }
 
-static bool attach_output(const struct sandbox_plan *plan, int output, struct error *err)
+bool sandbox_attach(int fs, const char *target, struct error *err)
+{
+    if (move_mount(fs, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) != 0)
+        return error_errno(err, "folder %s", target);
+    return true;
+}
+
+static bool attach(const struct sandbox_plan *plan, int fs, const char *path, struct error *err)
 {
     char target[PATH_MAX];
-    if (!inside(plan, SANDBOX_OUTPUT, target, err) || !make_folders(target, true, err))
-        return false;
-    if (move_mount(output, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) != 0)
-        return error_errno(err, "output folder");
-    return true;
+    return inside(plan, path, target, err) && make_folders(target, true, err) &&
+           sandbox_attach(fs, target, err);
 }
 
 /* Leaves the device's root for good. A device that runs from an initial RAM disk cannot pivot: there the new
@@ -358,7 +363,7 @@ static void raise_loopback(void)
         (void)ioctl(fd, SIOCSIFFLAGS, &request);
 }
 
-bool sandbox_root_build(const struct sandbox_plan *plan, int output, struct error *err)
+bool sandbox_root_build(const struct sandbox_plan *plan, const struct sandbox_ends *ends, struct error *err)
 {
     umask(022);
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
@@ -371,6 +376,7 @@ bool sandbox_root_build(const struct sandbox_plan *plan, int output, struct erro
            add_logs(plan, err) &&
            mount_tmpfs(plan, "/tmp", MS_NODEV | MS_NOEXEC, "size=4m,nr_inodes=256,mode=1777", err) &&
            add_scopes(plan, err) && /* after /tmp: a scope may lie below it */
-           show(plan, plan->folder, SANDBOX_FOLDER, 0, err) && attach_output(plan, output, err) &&
+           show(plan, plan->folder, SANDBOX_FOLDER, 0, err) &&
+           attach(plan, ends->output, SANDBOX_OUTPUT, err) && attach(plan, ends->notes, SANDBOX_NOTES, err) &&
            enter_root(plan, err);
 }

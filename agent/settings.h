@@ -25,6 +25,7 @@ struct agent_settings {
     char **app_command;   /* argv; NULL: no app is run */
     const char *app_user; /* name of its user; NULL: the agent's own */
     const char *app_log;  /* file that takes its output, appended; NULL: the agent's own standard error */
+    char **app_writable;  /* folders that are overlays while an image overrides the app; NULL: none */
     const char *app_notify_as;  /* as written: "socket", "signal:HUP", "none" */
     enum app_notify app_notify; /* of app_notify_as */
     int app_signal;             /* of app_notify_as; 0 unless APP_NOTIFY_SIGNAL */

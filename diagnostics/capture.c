@@ -37,7 +37,8 @@ static bool type_is_known(const char *type)
 
 static bool file_read_json(const struct json *json, struct listed *file, struct error *err)
 {
-    static const char *const allowed[] = {"path", "length", "sha256", "type", NULL};
+    static const char *const allowed[] = {"path", "length", "sha256", "type", "redacted", NULL};
+    int64_t redacted; /* places that were blotted out on the device */
 
     if (json->type != JSON_OBJECT)
         return error_set(err, ERROR_INPUT, "a file of a capture is an object");
@@ -45,7 +46,8 @@ static bool file_read_json(const struct json *json, struct listed *file, struct 
         !asset_path_check(file->path, strlen(file->path), err) ||
         !json_need_integer(json, "length", 0, INT64_C(1) << 40, &file->length, err) ||
         !json_need_string(json, "sha256", &file->sha256, err) ||
-        !json_need_string(json, "type", &file->type, err))
+        !json_need_string(json, "type", &file->type, err) ||
+        (json_get(json, "redacted") && !json_need_integer(json, "redacted", 0, INT64_MAX, &redacted, err)))
         return false;
     if (!sha256_is_hex(file->sha256))
         return error_set(err, ERROR_INPUT, "\"sha256\" must be 64 hex digits");

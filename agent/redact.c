@@ -1,0 +1,188 @@
+#include "agent/redact.h"
+
+#include "base/text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LONG_LINE "[redacted: a line of more than 64 KiB]"
+
+/* --- patterns
+ * ---------------------------------------------------------------------------------------------------- */
+
+/* The larger number of "{n}", "{n,}" or "{n,m}"; 1 when it is none. */
+static int64_t repeat_of(const char *brace)
+{
+    char *end;
+    int64_t from = strtoll(brace + 1, &end, 10), to;
+    if (end == brace + 1)
+        return 1;
+    to = *end == ',' && end[1] >= '0' && end[1] <= '9' ? strtoll(end + 1, &end, 10) : from;
+    int64_t most = from > to ? from : to;
+    return most < 1 ? 1 : most;
+}
+
+/* The matcher builds a machine of all repetitions multiplied out, and tries every way of a back reference. */
+static bool is_bounded(const char *pattern, struct error *err)
+{
+    int64_t repeat = 1;
+    for (const char *at = pattern; *at != '\0'; at++) {
+        if (*at == '\\' && at[1] != '\0') {
+            at++;
+            if (*at >= '1' && *at <= '9')
+                return error_set(err, ERROR_INPUT, "the pattern \"%.200s\": back references are not allowed",
+                                 pattern);
+        } else if (*at == '{') {
+            int64_t one = repeat_of(at);
+            repeat = one > REDACT_REPEAT_MOST ? one : repeat * one;
+            if (repeat > REDACT_REPEAT_MOST)
+                return error_set(err, ERROR_INPUT, "the pattern \"%.200s\" repeats more than %d times",
+                                 pattern, REDACT_REPEAT_MOST);
+        }
+    }
+    return true;
+}
+
+bool redact_init(struct redact *redact, const char *const *patterns, struct error *err)
+{
+    char why[100];
+    *redact = (struct redact){0};
+    for (; patterns != NULL && *patterns != NULL; patterns++) {
+        if (redact->count == REDACT_PATTERNS)
+            error_set(err, ERROR_INPUT, "more than %d patterns", REDACT_PATTERNS);
+        else if (!is_bounded(*patterns, err))
+            ;
+        else {
+            int bad = regcomp(&redact->patterns[redact->count], *patterns, REG_EXTENDED);
+            if (bad == 0) {
+                redact->count++;
+                continue;
+            }
+            regerror(bad, NULL, why, sizeof why);
+            error_set(err, ERROR_INPUT, "the pattern \"%.200s\": %s", *patterns, why);
+        }
+        redact_end(redact);
+        return false;
+    }
+    return true;
+}
+
+void redact_end(struct redact *redact)
+{
+    for (size_t i = 0; i < redact->count; i++)
+        regfree(&redact->patterns[i]);
+    redact->count = 0;
+}
+
+/* --- lines
+ * ------------------------------------------------------------------------------------------------------- */
+
+/* Marks in `blot` (one byte for each of the line's) what a pattern matches. */
+static void blot(const regex_t *pattern, const char *line, size_t size, char *blots)
+{
+    regmatch_t match = {.rm_so = 0, .rm_eo = (regoff_t)size};
+    int flags = REG_STARTEND;
+    while (match.rm_so <= (regoff_t)size && regexec(pattern, line, 1, &match, flags) == 0) {
+        memset(blots + match.rm_so, 1, (size_t)(match.rm_eo - match.rm_so));
+        /* Nothing matched: the next may begin behind it. */
+        match.rm_so = match.rm_eo > match.rm_so ? match.rm_eo : match.rm_eo + 1;
+        match.rm_eo = (regoff_t)size;
+        flags |= REG_NOTBOL;
+    }
+}
+
+struct state {
+    struct redact *redact;
+    const struct redact_copy *copy;
+    int64_t left, count;
+    bool cut;
+    char blots[REDACT_LINE];
+};
+
+static bool put(struct state *state, const char *bytes, size_t size, struct error *err)
+{
+    if ((int64_t)size > state->left) {
+        state->cut = true;
+        size = (size_t)state->left;
+    }
+    state->left -= (int64_t)size;
+    return size == 0 || state->copy->write(state->copy->context, bytes, size, err);
+}
+
+/* One line without its end. Neighbouring matches, of whatever pattern, are one place. */
+static bool put_line(struct state *state, const char *line, size_t size, struct error *err)
+{
+    memset(state->blots, 0, size);
+    for (size_t i = 0; i < state->redact->count; i++)
+        blot(&state->redact->patterns[i], line, size, state->blots);
+    for (size_t from = 0, to; from < size; from = to) {
+        for (to = from + 1; to < size && state->blots[to] == state->blots[from]; to++)
+            ;
+        state->count += state->blots[from];
+        if (state->blots[from] ? !put(state, REDACT_WORD, strlen(REDACT_WORD), err)
+                               : !put(state, line + from, to - from, err))
+            return false;
+    }
+    return true;
+}
+
+static int64_t cpu_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool pass_line(struct state *state, char *line, size_t size, bool too_long, int64_t number,
+                      struct error *err)
+{
+    int64_t began = cpu_ms();
+    bool good;
+    if (number < state->copy->plain_lines && !too_long)
+        good = put(state, line, size, err);
+    else if (too_long)
+        good = put(state, LONG_LINE, strlen(LONG_LINE), err);
+    else
+        good = put_line(state, line, size, err);
+    state->count += too_long;
+    state->redact->spent_ms += cpu_ms() - began;
+    if (good && state->redact->spent_ms > REDACT_TIME_MS)
+        return error_set(err, ERROR_LIMIT, "its patterns took too long");
+    return good;
+}
+
+bool redact_copy(struct redact *redact, const struct redact_copy *copy, int64_t *count, bool *cut,
+                 struct error *err)
+{
+    static struct state state;     /* one a process; too large for some stacks */
+    static char line[REDACT_LINE]; /* what came of the present line */
+    state = (struct state){.redact = redact, .copy = copy, .left = copy->most};
+    FILE *in = fdopen(dup(copy->in), "r");
+    size_t size = 0;
+    int64_t number = 0;
+    bool good = in != NULL || error_errno(err, "read"), too_long = false;
+    for (int c; good && !state.cut && (c = getc_unlocked(in)) != EOF;) {
+        if (c != '\n') {
+            too_long = too_long || size == sizeof line;
+            if (!too_long)
+                line[size++] = (char)c;
+            continue;
+        }
+        good = pass_line(&state, line, size, too_long, number++, err) && put(&state, "\n", 1, err);
+        size = 0;
+        too_long = false;
+    }
+    if (good && !state.cut && (size > 0 || too_long))
+        good = pass_line(&state, line, size, too_long, number, err);
+    if (good && ferror(in))
+        good = error_errno(err, "read");
+    if (in != NULL)
+        fclose(in);
+    *count = state.count;
+    *cut = state.cut;
+    return good;
+}
