@@ -23,9 +23,12 @@ static const struct json_limits create_limits = {.bytes = 4 << 20, .values = 110
 static bool image_write(struct request *request, struct db_conn *conn, const struct asset_row *row,
                         struct json_writer *writer, struct error *err)
 {
+    struct image_returns returns;
     struct image image;
 
-    if (!image_find(request->console->repo, conn, request->arena, row->product, row->name, NULL, &image, err))
+    if (!image_find(request->console->repo, conn, request->arena, row->product, row->name, NULL, &image,
+                    err) ||
+        !image_returns(conn, row->product, row->name, &returns, err))
         return false;
     json_write_object(writer, NULL);
     json_write_string(writer, "product", row->product);
@@ -35,6 +38,11 @@ static bool image_write(struct request *request, struct db_conn *conn, const str
     json_write_integer(writer, "versions", row->versions);
     json_write_time(writer, "published_at", row->published_at);
     json_write_value(writer, "limits", image.manifest.limits.json);
+    json_write_object(writer, "returns");
+    json_write_integer(writer, "begun", returns.begun);
+    json_write_integer(writer, "returned", returns.returned);
+    json_write_integer(writer, "running", returns.running);
+    json_write_end(writer, '}');
     json_write_end(writer, '}');
     return true;
 }

@@ -45,3 +45,21 @@ bool image_allows(const struct image *image, int64_t duration_s, const struct js
                          image->manifest.asset, (long long)limits->max_runtime_s, (long long)duration_s);
     return image_params_check(limits, params, err);
 }
+
+bool image_returns(struct db_conn *conn, const char *product, const char *name, struct image_returns *returns,
+                   struct error *err)
+{
+    struct db_query *query = db_query(
+        conn, "SELECT count(*), coalesce(sum(a.reverted_at IS NOT NULL AND a.proof_verified = 1), 0),"
+              " coalesce(sum(a.reverted_at IS NULL AND a.alarm IS NULL"
+              " AND a.state IN ('running', 'cancelling', 'reverting')), 0)"
+              " FROM campaign c JOIN assignment a ON a.campaign_id = c.id"
+              " WHERE c.product = :product AND c.image = :image AND a.started_at IS NOT NULL");
+
+    *returns = (struct image_returns){0};
+    db_bind_text(query, ":product", product);
+    db_bind_text(query, ":image", name);
+    if (db_step(query))
+        *returns = (struct image_returns){db_integer(query, 0), db_integer(query, 1), db_integer(query, 2)};
+    return db_end(query, err);
+}

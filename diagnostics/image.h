@@ -18,4 +18,13 @@ bool image_find(struct repo *repo, struct db_conn *conn, struct arena *arena, co
 bool image_allows(const struct image *image, int64_t duration_s, const struct json *params,
                   struct error *err);
 
+/* How devices came back from an image, over all its versions. Each number counts assignments. */
+struct image_returns {
+    int64_t begun;    /* that started it */
+    int64_t returned; /* back, with a proof that the device's key signed */
+    int64_t running;  /* still on it, within their deadline */
+};
+bool image_returns(struct db_conn *conn, const char *product, const char *name, struct image_returns *returns,
+                   struct error *err);
+
 #endif
