@@ -13,17 +13,6 @@ if (!out || process.argv.length > 3) {
     process.exit(2);
 }
 
-/* uPlot hangs every kind of line on itself, so that none can be left out: without these assignments what no page uses is. */
-const onlyLines = {
-    name: "only-lines",
-    setup: (made) => made.onLoad({ filter: /uPlot\.esm\.js$/ }, async ({ path: file }) => {
-        const text = await readFile(file, "utf8");
-        const [from, to] = [text.indexOf("uPlot.assign = assign;"), text.indexOf("export { uPlot as default };")];
-        if (from < 0 || to < from) throw new Error("uPlot ends otherwise than this build knows");
-        return { contents: text.slice(0, from) + text.slice(to), loader: "js" };
-    }),
-};
-
 const common = {
     absWorkingDir: here,
     outdir: path.resolve(out),
@@ -56,7 +45,6 @@ const pages = await build({
     ...common,
     format: "esm",
     splitting: true,
-    plugins: [onlyLines],
     entryPoints: ["src/app.jsx", "src/style.css"],
     define: {
         LIVE_WORKER: JSON.stringify(built(workers, "src/live_worker.js")),

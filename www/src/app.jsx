@@ -37,6 +37,9 @@ const Campaign = later("Campaign");
 const Run = later("Run");
 const Captures = later("Captures");
 const Capture = later("Capture");
+const Compare = later("Compare");
+const Images = later("Images");
+const Image = later("Image");
 const Audit = later("Audit");
 const Setup = later("Setup");
 const Groups = later("Groups");
@@ -66,6 +69,9 @@ const PAGES = [
     ["/campaigns/new", NewCampaign],
     ["/campaigns/:id", Campaign],
     ["/campaigns/:id/runs/:n", Run],
+    ["/images", Images],
+    ["/images/:product/:image", Image],
+    ["/compare", Compare],
     ["/captures", Captures],
     ["/captures/:id", Capture],
     ["/captures/:id/files/:n", Capture],

@@ -19,6 +19,7 @@ const KEYS = [
     ["g g", "groups", () => go("/groups")],
     ["g a", "assets", () => go("/assets")],
     ["g r", "rollouts", () => go("/rollouts")],
+    ["g i", "images", () => go("/images")],
     ["g c", "campaigns", () => go("/campaigns")],
     ["g p", "captures", () => go("/captures")],
     ["g l", "audit log", () => go("/audit")],

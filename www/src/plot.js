@@ -1,76 +1,265 @@
-// Draws with uPlot. Colours come from the page's tokens, and every line has a dash pattern of its own as well.
-import uPlot from "uplot";
-
-const DASHES = [[], [8, 4], [2, 3], [12, 4, 2, 4], [6, 2], [2, 6], [14, 6], [4, 4, 1, 4]];
+// Draws lines on a canvas: axes with round numbers, names at the ends of the lines, a pointer that reads values, a drag that looks closer.
+// A line of any length costs one pass: per pixel only where it enters, its least, its greatest and where it leaves are drawn.
 const HEIGHT = 260;
-const dashOf = (i) => DASHES[(i + Math.floor(i / 8)) % DASHES.length];
+const TOP = 8, RIGHT = 16;
+const NAMED_FROM = 560; // px of width from which lines carry their names at their ends
+const NAME_MOST = 150;  // px of such a name
+const NAME_HIGH = 14;
+const TICKS_MOST = 64;  // numbers so large that a step is lost in them end as well
+const DRAG_LEAST = 6;   // px; less is a click
+const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 432000, 864000, 2592000, 7776000, 31536000];
 
-/* uPlot's own rows of [least increment, format, …], with 24 hours and days as the year begins them. */
-const AXIS_TIMES = [
-    [86400, "{YYYY}-{MM}-{DD}", null, null, null, null, null, null, 1],
-    [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{YYYY}-{MM}-{DD}", null, null, null, 1],
-    [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{YYYY}-{MM}-{DD}", null, null, null, 1],
-    [0.001, "{HH}:{mm}:{ss}.{fff}", "\n{YYYY}-{MM}-{DD}", null, "\n{YYYY}-{MM}-{DD}", null, null, null, 1],
-];
+const together = new Map(); // plots that show the same stretch: name → set of them
 
-/* As wide as the longest number. */
-function axisSize(plot, values) {
-    const longest = (values ?? []).reduce((most, text) => (text.length > most.length ? text : most), "");
-    plot.ctx.save();
-    plot.ctx.font = plot.axes[1].font[0];
-    const width = plot.ctx.measureText(longest).width / devicePixelRatio;
-    plot.ctx.restore();
-    return Math.max(72, Math.ceil(width) + 24);
+/* The round step that makes about `most` parts of `span`: 1, 2 or 5 times a power of ten. */
+function roundStep(span, most) {
+    const raw = span / most || 1;
+    const power = 10 ** Math.floor(Math.log10(raw));
+    return power * ([1, 2, 5].find((n) => n * power >= raw) ?? 10);
 }
 
-/* Draws the columns of one unit into `box`; returns { end() }. */
-export function drawPlot(box, series, group) {
-    const css = getComputedStyle(box);
-    const token = (name) => css.getPropertyValue(name);
-    let plot = null;
+function ticks(from, to, step, shift = 0) {
+    const out = [];
+    for (let i = Math.ceil((from + shift) / step); i * step - shift <= to && out.length < TICKS_MOST; i++) out.push(i * step - shift);
+    return out;
+}
 
-    /* light-dark() is resolved by asking an element, not a custom property. */
-    const probe = document.createElement("span");
-    box.append(probe);
-    const colour = (name) => {
-        probe.style.color = `var(${name})`;
-        return getComputedStyle(probe).color;
-    };
+const number = (step) => {
+    const digits = Math.max(0, Math.min(9, -Math.floor(Math.log10(step))));
+    const format = new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+    return (value) => (Math.abs(value) >= 1e12 || (step < 1e-9) ? value.toExponential(2) : format.format(value));
+};
 
-    function options() {
-        const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: `12px ${token("font-family")}` };
-        return {
-            width: Math.max(200, box.clientWidth),
-            height: HEIGHT,
-            legend: { live: true, markers: { width: 2, dash: (_, i) => (i > 0 && dashOf(i - 1).length ? "dashed" : "solid") } },
-            cursor: { focus: { prox: 24 }, drag: { x: true, y: false } },
-            focus: { alpha: 0.35 },
-            scales: { x: { time: true } },
-            axes: [{ ...axis, space: 110, values: AXIS_TIMES }, { ...axis, size: axisSize }],
-            series: [
-                { label: "time", value: (_, t) => (t === null ? "–" : new Date(t * 1000).toISOString().slice(11, 23)) },
-                ...group.columns.map((column, i) => ({
-                    label: series.names[column],
-                    stroke: colour(`--plot-${(i % 8) + 1}`),
-                    width: 1.5,
-                    dash: dashOf(i),
-                    points: { show: false },
-                    spanGaps: false,
-                    value: (_, v) => (v === null ? "–" : Number(v.toPrecision(6)).toString()),
-                })),
-            ],
-        };
+const two = (n, size = 2) => String(n).padStart(size, "0");
+const day = (t) => `${t.getFullYear()}-${two(t.getMonth() + 1)}-${two(t.getDate())}`;
+const clock = (t, step) => `${two(t.getHours())}:${two(t.getMinutes())}${step < 60 ? ":" + two(t.getSeconds()) : ""}${step < 1 ? "." + two(t.getMilliseconds(), 3) : ""}`;
+
+/* A moment under the pointer, in the reader's zone. */
+export const moment = (t, relative) => (relative ? `${t.toFixed(2)} s` : clock(new Date(t * 1000), 0.001));
+
+/* Marks of the time axis: [position, first line, second line]. */
+function timeMarks(from, to, most, relative) {
+    if (relative) {
+        const step = roundStep(to - from, most);
+        const says = number(step);
+        return ticks(from, to, step).map((t) => [t, `${says(t)} s`]);
     }
+    const wanted = (to - from) / most;
+    const step = wanted < 1 ? roundStep(to - from, most) : TIME_STEPS.find((s) => s >= wanted) ?? TIME_STEPS.at(-1);
+    let before = "";
+    return ticks(from, to, step, -new Date(from * 1000).getTimezoneOffset() * 60).map((at) => {
+        const t = new Date(at * 1000);
+        const date = day(t);
+        const first = date !== before;
+        before = date;
+        return step >= 86400 ? [at, date] : [at, clock(t, step), first ? date : ""];
+    });
+}
+
+/* The first row whose time is at least t. */
+function rowAt(times, t) {
+    let low = 0, high = times.length;
+    while (low < high) {
+        const middle = (low + high) >> 1;
+        if (times[middle] < t) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+function nearestRow(times, t) {
+    const row = rowAt(times, t);
+    return row > 0 && (row === times.length || t - times[row - 1] < times[row] - t) ? row - 1 : row;
+}
+
+/* Least and greatest value that is seen, with some room. */
+function extent(lines, from, to) {
+    let least = Infinity, most = -Infinity;
+    for (const { times, values } of lines)
+        for (let i = rowAt(times, from), end = rowAt(times, to + 1e-9); i < end; i++) {
+            const value = values[i];
+            if (value === null) continue;
+            if (value < least) least = value;
+            if (value > most) most = value;
+        }
+    if (least > most) return [0, 1];
+    const room = (most - least) * 0.06 || Math.abs(most) * 0.05 || 1;
+    return [least - room, most + room];
+}
+
+/* One line's path; x and y give pixels. */
+function trace(ctx, { times, values }, from, to, x, y) {
+    const end = Math.min(times.length, rowAt(times, to) + 1);
+    let column = null, enter, least, most, leave, pen = false;
+    const put = () => {
+        if (column === null) return;
+        if (pen) ctx.lineTo(column, enter);
+        else ctx.moveTo(column, enter);
+        if (least !== most) {
+            ctx.lineTo(column, least);
+            ctx.lineTo(column, most);
+            ctx.lineTo(column, leave);
+        } else if (!pen) ctx.lineTo(column + 0.5, enter); // a point alone is seen as well
+        pen = true;
+        column = null;
+    };
+    ctx.beginPath();
+    for (let i = Math.max(0, rowAt(times, from) - 1); i < end; i++) {
+        if (values[i] === null) {
+            put();
+            pen = false;
+            continue;
+        }
+        const at = Math.round(x(times[i]) * 2) / 2;
+        const high = y(values[i]);
+        if (at !== column) {
+            put();
+            column = at;
+            enter = least = most = high;
+        }
+        if (high < least) least = high;
+        if (high > most) most = high;
+        leave = high;
+    }
+    put();
+    ctx.stroke();
+}
+
+/* lines: [{ label, colour: token, dash: [px], times: seconds, rising, values: number or null }]; relative: the times count from a start of
+ * their own. tells(time, values) hears what lies under the pointer, (null) when nothing does. Plots with the same `sync` show the same
+ * stretch. Returns { end() }. */
+export function drawPlot(box, { lines, relative, tells, sync }) {
+    const whole = [Math.min(...lines.map((l) => l.times[0])), Math.max(...lines.map((l) => l.times[l.times.length - 1]))];
+    if (whole[0] === whole[1]) whole[1] += 1;
+    let [from, to] = whole;
+    let left = 0, wide = 0, dragged = null;
+
+    const canvas = box.appendChild(document.createElement("canvas"));
+    const ctx = canvas.getContext("2d");
+    const mark = box.appendChild(document.createElement("div"));
+    mark.className = "plot-mark";
+    mark.hidden = true;
+    /* light-dark() is resolved by asking an element, not a custom property. */
+    const colour = (name) => {
+        mark.style.color = `var(${name})`;
+        return getComputedStyle(mark).color;
+    };
+    const x = (t) => left + ((t - from) / (to - from)) * wide;
+    const timeAt = (px) => from + ((px - left) / wide) * (to - from);
 
     function draw() {
-        plot?.destroy();
         const began = performance.now();
-        plot = new uPlot(options(), [series.columns[0], ...group.columns.map((i) => series.columns[i])], box);
+        const width = Math.max(200, box.clientWidth);
+        const high = HEIGHT - TOP - (relative ? 24 : 40);
+        canvas.width = width * devicePixelRatio;
+        canvas.height = HEIGHT * devicePixelRatio;
+        ctx.scale(devicePixelRatio, devicePixelRatio);
+        ctx.font = `12px ${getComputedStyle(box).fontFamily}`;
+        const named = lines.length > 1 && width >= NAMED_FROM;
+        const names = named ? Math.min(NAME_MOST, Math.max(...lines.map((l) => ctx.measureText(l.label).width)) + 12) : 0;
+
+        const [least, most] = extent(lines, from, to);
+        const step = roundStep(most - least, 5);
+        const says = number(step);
+        const levels = ticks(least, most, step);
+        left = Math.ceil(Math.max(40, ...levels.map((v) => ctx.measureText(says(v)).width + 12)));
+        wide = width - left - RIGHT - names;
+        const y = (value) => TOP + high - ((value - least) / (most - least)) * high;
+
+        const [muted, rule] = [colour("--muted"), colour("--line")];
+        ctx.strokeStyle = rule;
+        ctx.fillStyle = muted;
+        ctx.textBaseline = "middle";
+        ctx.textAlign = "right";
+        ctx.beginPath();
+        for (const value of levels) {
+            const at = Math.round(y(value)) + 0.5;
+            ctx.moveTo(left, at);
+            ctx.lineTo(left + wide, at);
+            ctx.fillText(says(value), left - 8, at);
+        }
+        ctx.textAlign = "center";
+        for (const [t, first, second] of timeMarks(from, to, Math.max(2, Math.floor(wide / 110)), relative)) {
+            const at = Math.round(x(t)) + 0.5;
+            ctx.moveTo(at, TOP);
+            ctx.lineTo(at, TOP + high);
+            ctx.fillText(first, at, TOP + high + 13);
+            if (second) ctx.fillText(second, at, TOP + high + 29);
+        }
+        ctx.stroke();
+
+        ctx.save();
+        ctx.rect(left, TOP - 2, wide + 1, high + 4);
+        ctx.clip();
+        ctx.lineWidth = 1.5;
+        ctx.lineJoin = "round";
+        for (const line of lines) {
+            ctx.strokeStyle = colour(line.colour);
+            ctx.setLineDash(line.dash);
+            trace(ctx, line, from, to, x, y);
+        }
+        ctx.restore();
+        if (named) drawNames(y, high);
         box.dataset.drawnMs = Math.round(performance.now() - began);
     }
-    draw();
 
-    const resized = new ResizeObserver(() => plot.setSize({ width: Math.max(200, box.clientWidth), height: HEIGHT }));
+    /* Names at the ends of the lines, pushed apart where they would lie on each other. */
+    function drawNames(y, high) {
+        const ends = lines.map((line) => {
+            let row = Math.min(line.times.length, rowAt(line.times, to + 1e-9)) - 1;
+            while (row >= 0 && line.values[row] === null) row--;
+            return row >= 0 && { line, at: y(line.values[row]) };
+        }).filter(Boolean).sort((a, b) => a.at - b.at);
+        let last = TOP - NAME_HIGH / 2;
+        for (const end of ends) last = end.at = Math.max(end.at, last + NAME_HIGH);
+        let next = TOP + high + NAME_HIGH / 2;
+        for (const end of ends.reverse()) next = end.at = Math.min(end.at, next - NAME_HIGH);
+        ctx.textAlign = "left";
+        for (const { line, at } of ends) {
+            ctx.fillStyle = colour(line.colour);
+            ctx.fillText(line.label, left + wide + 8, at, NAME_MOST);
+        }
+    }
+
+    /* What all plots of a `sync` do together. */
+    const mine = {
+        show(range) {
+            [from, to] = range ?? whole;
+            draw();
+        },
+        point(t, since = null) {
+            const seen = t !== null && t >= from && t <= to;
+            mark.hidden = !seen;
+            if (!seen) return tells?.(null, []);
+            const start = x(since ?? t);
+            mark.style.left = `${Math.min(start, x(t))}px`;
+            mark.style.width = `${Math.abs(x(t) - start)}px`;
+            tells?.(t, lines.map(({ times, values }) => (t < times[0] || t > times[times.length - 1] ? null : values[nearestRow(times, t)])));
+        },
+    };
+    const group = together.get(sync) ?? new Set();
+    group.add(mine);
+    if (sync) together.set(sync, group);
+    const all = (act) => group.forEach(act);
+
+    const place = (event) => Math.max(from, Math.min(to, timeAt(event.clientX - box.getBoundingClientRect().left)));
+    canvas.addEventListener("pointermove", (event) => all((plot) => plot.point(place(event), dragged)));
+    canvas.addEventListener("pointerleave", () => dragged === null && all((plot) => plot.point(null)));
+    canvas.addEventListener("pointerdown", (event) => {
+        if (event.button !== 0) return;
+        canvas.setPointerCapture(event.pointerId);
+        dragged = place(event);
+    });
+    canvas.addEventListener("pointerup", (event) => {
+        const [a, b] = [dragged, place(event)].sort((p, q) => p - q);
+        const far = dragged !== null && x(b) - x(a) >= DRAG_LEAST;
+        dragged = null;
+        if (far) all((plot) => plot.show([a, b]));
+        all((plot) => plot.point(null));
+    });
+    canvas.addEventListener("dblclick", () => all((plot) => plot.show(null)));
+
+    const resized = new ResizeObserver(draw); // draws at once as well
     resized.observe(box);
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     scheme.addEventListener("change", draw);
@@ -79,11 +268,12 @@ export function drawPlot(box, series, group) {
 
     return {
         end() {
+            group.delete(mine);
             resized.disconnect();
             themed.disconnect();
             scheme.removeEventListener("change", draw);
-            plot.destroy();
-            probe.remove();
+            canvas.remove();
+            mark.remove();
         },
     };
 }

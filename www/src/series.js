@@ -1,6 +1,7 @@
 // A time series as devices write it: CSV with a header, first column `time` in Unix seconds, others `name` or `name [unit]`.
 const COLUMNS_MOST = 64;
 const ROWS_A_TURN = 20000; // then the page gets a turn
+const TIME_MOST = 8.64e12; // what a date can hold
 
 /* Resolves to { names, units, columns: [Float64Array, …] } with the time first, or { error }. */
 export async function parseSeries(text) {
@@ -18,11 +19,17 @@ export async function parseSeries(text) {
         const cells = text.slice(at, stop).split(",");
         at = stop + 1;
         const time = cells[0].trim() === "" ? NaN : Number(cells[0]);
-        if (!Number.isFinite(time) || cells.length !== header.length) skipped += cells.length > 1 || cells[0].trim() !== "";
+        if (!(Math.abs(time) <= TIME_MOST) || cells.length !== header.length) skipped += cells.length > 1 || cells[0].trim() !== "";
         else columns.forEach((column, i) => column.push(cells[i].trim() === "" ? null : finite(Number(cells[i]))));
         if (rows % ROWS_A_TURN === ROWS_A_TURN - 1) await new Promise((done) => setTimeout(done));
     }
     if (!columns[0].length) return { error: "it has no rows with numbers." };
+    const times = columns[0];
+    if (times.some((t, i) => i > 0 && t < times[i - 1])) {
+        /* The clock was set back meanwhile: a plot needs time that rises. */
+        const order = times.map((_, i) => i).sort((a, b) => times[a] - times[b]);
+        columns.forEach((column, i) => (columns[i] = order.map((row) => column[row])));
+    }
     const named = header.map((name) => /^(.*?)\s*\[(.*)\]$/.exec(name) ?? [name, name, ""]);
     return { names: named.map((part) => part[1]), units: named.map((part) => part[2]), columns, skipped };
 }

@@ -17,6 +17,7 @@ const ITEMS = [
     ["/groups", "Groups", "group"],
     ["/assets", "Assets", "asset"],
     ["/rollouts", "Rollouts", "rollout"],
+    ["/images", "Images", "image"],
     ["/campaigns", "Campaigns", "campaign"],
     ["/captures", "Captures", "capture"],
     ["/audit", "Audit log", "audit"],

@@ -19,6 +19,8 @@ const COLUMNS = [
     { key: "by", title: "Created", num: true, sort: (c) => c.created_at, cell: (c) => <><Time at={c.created_at} /><div class="small muted">{c.created_by}</div></> },
 ];
 
+export const CampaignsTable = ({ rows }) => <Table label="Campaigns" columns={COLUMNS} rows={rows} id={(c) => c.id} />;
+
 export function Campaigns() {
     const limit = Math.min(1000, Number(params.value.get("limit")) || 200);
     const filter = params.value.get("filter") ?? "";
@@ -33,7 +35,7 @@ export function Campaigns() {
                 {({ rows: all, total }) =>
                     !all.length ? <Nothing action={create} command="locum campaign create --image demo/raw-counters --device NAME --duration 30s">No campaign has been started yet. A campaign sends a temporary diagnostic image to devices; each returns to its app by itself.</Nothing>
                     : !rows.length ? <NoMatch filter={filter} what="campaigns" clear={() => setParams({ filter: null })} />
-                    : <><Table label="Campaigns" columns={COLUMNS} rows={rows} id={(c) => c.id} /><More shown={all.length} total={total} limit={limit} what="campaigns" /></>}
+                    : <><CampaignsTable rows={rows} /><More shown={all.length} total={total} limit={limit} what="campaigns" /></>}
             </Loaded>
         </Page>
     );

@@ -28,6 +28,7 @@ const SHAPES = {
     overview: <path d="M3 3h4v4H3zM9 3h4v4H9zM3 9h4v4H3zM9 9h4v4H9z" />,
     device: <><rect x="3.5" y="3.5" width="9" height="9" rx="1" /><path d="M6 1.5v2M10 1.5v2M6 12.5v2M10 12.5v2M1.5 6h2M1.5 10h2M12.5 6h2M12.5 10h2" /></>,
     asset: <path d="m8 2 5.5 3v6L8 14l-5.5-3V5zM2.5 5 8 8l5.5-3M8 8v6" />,
+    image: <path d="M5.5 2.5h5M6.5 2.5v4L3 12.3c-.4.8 0 1.7.9 1.7h8.2c.9 0 1.3-.9.9-1.7L9.5 6.5v-4M5 10h6" />,
     campaign: <><circle cx="8" cy="8" r="5.5" /><circle cx="8" cy="8" r="2" /></>,
     capture: <path d="M2 13.5h12M3 10l3-4 3 2.5L13 3" />,
     group: <><circle cx="5" cy="5.5" r="2" /><circle cx="11" cy="5.5" r="2" /><path d="M1.5 12.5c.4-2 1.7-3.2 3.5-3.2s3.1 1.2 3.5 3.2M9.5 9.5c.5-.2 1-.2 1.5-.2 1.8 0 3.1 1.2 3.5 3.2" /></>,

@@ -1,8 +1,8 @@
 // A time series: one plot per unit, the facts of every column as a table, and the rows for who cannot see a plot.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { byUnit, facts } from "../series.js";
 import { absolute, duration, number, plural } from "../words.js";
-import { Failure } from "./page.jsx";
+import { Plot } from "./plot.jsx";
 
 const ROWS_MOST = 200;
 
@@ -23,39 +23,22 @@ export function Series({ series, name }) {
                     <button type="button" aria-pressed={asTable} onClick={() => setAsTable(true)}>Table</button>
                 </span>
             </div>
-            {asTable ? <Rows series={series} /> : byUnit(series).map((group) => <Plot key={group.unit} series={series} group={group} name={name} />)}
+            {asTable ? <Rows series={series} /> : byUnit(series).map((group) => <UnitPlot key={group.unit} series={series} group={group} name={name} />)}
             <FactsTable series={series} />
         </>
     );
 }
 
-/* The plot's own code comes with the first plot. */
-function Plot({ series, group, name }) {
-    const box = useRef();
-    const [error, setError] = useState(null);
-    const title = group.unit || "no unit";
+function UnitPlot({ series, group, name }) {
     const says = `${group.columns.map((i) => series.names[i]).slice(0, 8).join(", ")}${group.columns.length > 8 ? ` and ${group.columns.length - 8} more` : ""}`;
-    useEffect(() => {
-        let plot = null;
-        let over = false;
-        import("../plot.js").then((m) => {
-            if (!over) plot = m.drawPlot(box.current, series, group);
-        }, setError);
-        return () => {
-            over = true;
-            plot?.end();
-        };
-    }, [series]);
-    if (error) return <Failure error={{ message: "The part that draws plots could not be loaded.", time: new Date() }} what="the plot" retry={() => location.reload()} />;
+    const unit = group.unit !== "1" && group.unit;
     return (
-        <figure class="plot">
-            <figcaption>{group.unit && group.unit !== "1" ? <><strong>{says}</strong> in {group.unit}</> : <strong>{says}</strong>} <span class="muted">drag to look closer, double click to go back</span></figcaption>
-            <div ref={box} class="plot-box" role="img" aria-label={`Plot of ${says} (${title}) in ${name}. The same numbers are in the table below.`} />
-        </figure>
+        <Plot of={series} lines={group.columns.map((i) => ({ label: series.names[i], times: series.columns[0], values: series.columns[i] }))}
+            unit={unit} says={`${says} in ${name}`} caption={unit ? <>in <strong>{unit}</strong></> : <strong>no unit</strong>} />
     );
 }
 
-const short = (value) => (value === null ? "–" : Math.abs(value) >= 1e5 && Math.abs(value) < 1e13 ? number(Math.round(value)) : Math.abs(value) >= 1e13 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(3) : String(Number(value.toPrecision(6))));
+export const short = (value) => (value === null ? "–" : Math.abs(value) >= 1e5 && Math.abs(value) < 1e13 ? number(Math.round(value)) : Math.abs(value) >= 1e13 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(3) : String(Number(value.toPrecision(6))));
 
 function FactsTable({ series }) {
     return (
