@@ -83,7 +83,7 @@ static struct db_query *deeds_query(struct db_conn *conn, const char *product, c
         conn, "SELECT h.at, h.author, h.what, h.product || '/' || h.asset || '@' || h.version,"
               " 'commit ' || substr(h.commit_id, 1, 12), v.title,"
               " (SELECT b.version FROM history b WHERE b.product = h.product AND b.asset = h.asset"
-              " AND b.what = 'release' AND b.number < h.number ORDER BY b.number DESC LIMIT 1)"
+              " AND b.what = 'release' AND b.number < h.number ORDER BY b.number DESC LIMIT 1), h.message"
               " FROM history h LEFT JOIN versions v ON v.number = h.number"
               " WHERE h.product = :product AND h.asset = :asset AND h.version IS NOT NULL AND h.number >"
               " COALESCE((SELECT n.number FROM history n WHERE n.product = :product AND n.asset = :asset"
@@ -104,12 +104,17 @@ static struct audit_row deed_row(struct db_query *query, struct arena *arena)
                             .action = db_text_copy(query, 2, arena),
                             .object = db_text_copy(query, 3, arena),
                             .detail = db_text_copy(query, 4, arena)};
-    const char *title = db_text(query, 5), *released = db_text(query, 6);
+    const char *title = db_text(query, 5), *released = db_text(query, 6), *message = db_text(query, 7);
+    const char *group = strstr(message, " to group "), *why = strstr(message, "\n\n");
 
     if (title)
         row.detail = arena_printf(arena, "%s: %s", row.detail, title);
     else if (released && string_is(row.action, "release"))
         row.detail = arena_printf(arena, "%s, before: %s", row.detail, released);
+    else if (group && string_is(row.action, "group_release"))
+        row.detail = arena_printf(arena, "%s, %.*s", row.detail, (int)strcspn(group + 1, "\n"), group + 1);
+    if (why && !string_is(row.action, "publish"))
+        row.detail = arena_printf(arena, "%s; %.*s", row.detail, (int)strcspn(why + 2, "\n"), why + 2);
     return row;
 }
 

@@ -236,25 +236,54 @@ int64_t fleet_of_product(struct fleet *fleet, const char *product)
     return count;
 }
 
-static bool device_runs(const struct device *device, const char *asset, const char *version)
+static const struct running_asset *running_find(const struct device *device, const char *asset)
 {
     for (size_t i = 0; i < device->running_count; i++)
         if (!strcmp(device->running[i].asset, asset))
-            return !strcmp(device->running[i].version, version);
-    return false;
+            return &device->running[i];
+    return NULL;
 }
 
-int64_t fleet_running(struct fleet *fleet, const char *product, const char *asset, const char *version)
+bool device_runs(const struct device *device, const char *asset, const char *version)
 {
-    int64_t count = 0;
+    const struct running_asset *running = running_find(device, asset);
 
+    return running && !strcmp(running->version, version);
+}
+
+/* Proven running: the swap ended well, and the app runs with it. */
+static bool is_proven(const struct device *device, const struct running_asset *running)
+{
+    return device->admission == ADMISSION_ACCEPTED && running->result == 1 &&
+           !strcmp(running->state, "idle") && !strcmp(device->app_state, "running");
+}
+
+void fleet_adoption(struct fleet *fleet, const char *product, const char *asset, struct adoption *adoptions,
+                    size_t count)
+{
+    for (size_t v = 0; v < count; v++)
+        adoptions[v].devices = adoptions[v].proven = 0;
     fleet_lock(fleet);
     for (size_t i = 0; i < fleet->count; i++) {
         const struct device *device = fleet->by_name[i];
+        const struct running_asset *running =
+            is_counted(device) && !strcmp(device->product, product) ? running_find(device, asset) : NULL;
+        size_t v = 0;
 
-        count +=
-            is_counted(device) && !strcmp(device->product, product) && device_runs(device, asset, version);
+        while (running && v < count && strcmp(adoptions[v].version, running->version))
+            v++;
+        if (!running || v == count)
+            continue;
+        adoptions[v].devices++;
+        adoptions[v].proven += is_proven(device, running);
     }
     fleet_unlock(fleet);
-    return count;
+}
+
+int64_t fleet_proven(struct fleet *fleet, const char *product, const char *asset, const char *version)
+{
+    struct adoption adoption = {.version = version};
+
+    fleet_adoption(fleet, product, asset, &adoption, 1);
+    return adoption.proven;
 }

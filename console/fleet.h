@@ -121,8 +121,18 @@ struct fleet_counts {
         overdue; /* retired and rejected are not counted */
 };
 void fleet_counts(struct fleet *fleet, struct fleet_counts *counts);
-/* Devices that run this version now. */
-int64_t fleet_running(struct fleet *fleet, const char *product, const char *asset, const char *version);
+/* How a version of an asset is spread. */
+struct adoption {
+    const char *version; /* the caller's */
+    int64_t devices;     /* that run it now */
+    int64_t proven;      /* accepted ones among them whose swap succeeded and whose app runs with it */
+};
+/* Fills the figures of the versions named in `adoptions`, in one look at the fleet. */
+void fleet_adoption(struct fleet *fleet, const char *product, const char *asset, struct adoption *adoptions,
+                    size_t count);
+int64_t fleet_proven(struct fleet *fleet, const char *product, const char *asset, const char *version);
+/* Does it run this version now? Needs the lock. */
+bool device_runs(const struct device *device, const char *asset, const char *version);
 int64_t fleet_of_product(struct fleet *fleet, const char *product); /* pending and accepted ones */
 
 /* Who sends this session token ("Authorization: Bearer …" without the prefix)? DENIED with a sentence when it

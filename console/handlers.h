@@ -13,10 +13,12 @@ handler audit_list, events_stream;
 /* handlers_products.c */
 handler products_list, products_show, products_set;
 /* handlers_assets.c, handlers_versions.c, handlers_objects.c */
-handler assets_list, assets_show, assets_history, assets_difference, assets_release;
+handler assets_list, assets_show, assets_history, assets_difference;
 handler versions_show, versions_file, versions_publish;
 handler objects_show, objects_put, objects_get;
 handler metadata_get, targets_get, authority_get;
+/* handlers_releases.c */
+handler assets_release, assets_release_end, versions_withdraw, versions_devices;
 /* handlers_groups.c */
 handler groups_list, groups_show, groups_create, groups_change, groups_delete;
 /* handlers_devices.c */

@@ -106,6 +106,25 @@ void assets_list(struct request *request)
     answer_json(request, 200, &out);
 }
 
+static bool put_versions(struct json_writer *json, struct request *request, struct db_conn *conn,
+                         const struct asset_row *asset, const struct version_row *versions, size_t count,
+                         struct error *err)
+{
+    struct adoption *adoptions = arena_array(request->arena, count + 1, sizeof(*adoptions));
+
+    for (size_t i = 0; i < count; i++)
+        adoptions[i].version = versions[i].version;
+    fleet_adoption(request->console->fleet, asset->product, asset->name, adoptions, count);
+    json_write_array(json, "versions");
+    for (size_t i = 0; i < count; i++) {
+        if (!put_version(json, conn, asset, &versions[i], &adoptions[i], err))
+            return false;
+        json_write_end(json, '}');
+    }
+    json_write_end(json, ']');
+    return true;
+}
+
 void assets_show(struct request *request)
 {
     const char *product = request->params[0], *asset = request->params[1];
@@ -125,12 +144,11 @@ void assets_show(struct request *request)
         answer_error(request, &err);
         return;
     }
-    json_write_array(&json, "versions");
-    for (size_t i = 0; i < count; i++) {
-        put_version(&json, request, product, asset, row->kind, &versions[i]);
-        json_write_end(&json, '}');
+    if (!releases_write(conn, product, asset, &json, &err) ||
+        !put_versions(&json, request, conn, row, versions, count, &err)) {
+        answer_error(request, &err);
+        return;
     }
-    json_write_end(&json, ']');
     json_write_end(&json, '}');
     answer_json(request, 200, &out);
 }
@@ -188,31 +206,4 @@ void assets_difference(struct request *request)
         answer_error(request, &err);
     else
         answer_json(request, 200, &out);
-}
-
-void assets_release(struct request *request)
-{
-    static const char *const members[] = {"version", NULL};
-    const char *product = request->params[0], *asset = request->params[1], *version;
-    int64_t devices = 0;
-    struct json_writer writer;
-    struct error err;
-    TEXT(out);
-    const struct json *json = request_json(request, NULL, &err);
-
-    if (!json || !json_only(json, members, &err) || !json_need_string(json, "version", &version, &err) ||
-        !name_check("product", product, &err) || !name_check("asset", asset, &err) ||
-        !version_check(version, &err) ||
-        !release_set(request->console, product, asset, version, request->operator_name, &devices, &err)) {
-        answer_error(request, &err);
-        return;
-    }
-    json_write_init(&writer, &out);
-    json_write_object(&writer, NULL);
-    json_write_string(&writer, "product", product);
-    json_write_string(&writer, "asset", asset);
-    json_write_string(&writer, "version", version);
-    json_write_integer(&writer, "devices", devices);
-    json_write_end(&writer, '}');
-    answer_json(request, 200, &out);
 }

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "console/audit.h"
 #include "console/console.h"
+#include "console/delivery/withdraw.h"
 #include "console/events.h"
 #include "console/fleet.h"
 
@@ -14,14 +15,12 @@
 #define FILES_MOST 20000
 #define COUNTER_MOST 2147483647
 
-void put_version(struct json_writer *json, struct request *request, const char *product, const char *asset,
-                 enum asset_kind kind, const struct version_row *row)
+bool put_version(struct json_writer *json, struct db_conn *conn, const struct asset_row *asset,
+                 const struct version_row *row, const struct adoption *adoption, struct error *err)
 {
-    struct fleet *fleet = request->console->fleet;
-
     json_write_object(json, NULL);
     json_write_string(json, "version", row->version);
-    json_write_string(json, "kind", kind_name(kind));
+    json_write_string(json, "kind", kind_name(asset->kind));
     json_write_string(json, "activation", activation_name(row->activation));
     json_write_integer(json, "counter", row->counter);
     json_write_array(json, "hardware");
@@ -37,8 +36,10 @@ void put_version(struct json_writer *json, struct request *request, const char *
     json_write_string(json, "sha256", row->manifest);
     json_write_integer(json, "files", row->files);
     json_write_integer(json, "length", row->total);
-    json_write_integer(json, "devices", fleet_running(fleet, product, asset, row->version));
+    json_write_integer(json, "devices", adoption->devices);
+    json_write_integer(json, "proven", adoption->proven);
     json_write_boolean(json, "listed", row->listed);
+    return withdrawn_write(conn, asset->product, asset->name, row->version, json, err);
 }
 
 static bool version_find(struct request *request, struct db_conn *conn, const char *product,
@@ -100,7 +101,10 @@ static bool write_version(struct request *request, const char *version, int alre
         !version_find(request, conn, product, asset, version, &row, err))
         return false;
     json_write_init(&json, out);
-    put_version(&json, request, product, asset, asset_row->kind, row);
+    struct adoption adoption = {.version = row->version};
+    fleet_adoption(request->console->fleet, product, asset, &adoption, 1);
+    if (!put_version(&json, conn, asset_row, row, &adoption, err))
+        return false;
     if (manifest && !put_manifest(&json, request, row->manifest, err))
         return false;
     if (already >= 0)

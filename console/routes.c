@@ -44,9 +44,12 @@ const struct route routes[] = {
     {"GET",    V1 "/assets/{product}/{asset}/history",                   PEOPLE, ROLE_VIEWER,  0,      false, assets_history},
     {"GET",    V1 "/assets/{product}/{asset}/difference",                PEOPLE, ROLE_VIEWER,  0,      false, assets_difference},
     {"POST",   V1 "/assets/{product}/{asset}/release",                   PEOPLE, ROLE_RELEASE, SMALL,  false, assets_release},
+    {"DELETE", V1 "/assets/{product}/{asset}/release",                   PEOPLE, ROLE_RELEASE, 0,      false, assets_release_end},
     {"POST",   V1 "/assets/{product}/{asset}/versions",                  PEOPLE, ROLE_RELEASE, LARGE,  false, versions_publish},
     {"GET",    V1 "/assets/{product}/{asset}/versions/{version}",        PEOPLE, ROLE_VIEWER,  0,      false, versions_show},
     {"GET",    V1 "/assets/{product}/{asset}/versions/{version}/file",   PEOPLE, ROLE_VIEWER,  0,      false, versions_file},
+    {"POST",   V1 "/assets/{product}/{asset}/versions/{version}/withdraw", PEOPLE, ROLE_RELEASE, SMALL, false, versions_withdraw},
+    {"GET",    V1 "/assets/{product}/{asset}/versions/{version}/devices", PEOPLE, ROLE_VIEWER,  0,      false, versions_devices},
     {"GET",    V1 "/objects/{sha256}",                                   PEOPLE, ROLE_RELEASE, 0,      false, objects_show},
     {"PUT",    V1 "/objects/{sha256}",                                   PEOPLE, ROLE_RELEASE, OBJECT, true,  objects_put},
 

@@ -10,6 +10,7 @@
 #include "console/console.h"
 #include "console/data.h"
 #include "console/delivery/release.h"
+#include "console/delivery/withdraw.h"
 #include "console/events.h"
 #include "console/fleet.h"
 #include "console/pages.h"
@@ -149,6 +150,9 @@ static bool console_open(struct serving *serving, struct error *err)
         !(console->diagnostics = campaigns_open(console, err)))
         return false;
     repo_set_wanted(console->repo, release_wanted, console);
+    repo_set_withheld(console->repo, withdrawn_withheld, console);
+    if (!withdraw_recover(console, err))
+        return false;
     return first_operator(serving, err);
 }
 

@@ -8,7 +8,7 @@
 
 /* What a commit says that it is: "<product>/<asset> <version>" or "<product>: <reason>". */
 struct deed {
-    enum { DEED_OTHER, DEED_PUBLISH, DEED_RELEASE, DEED_LIST } what;
+    enum { DEED_OTHER, DEED_PUBLISH, DEED_RELEASE, DEED_GROUP_RELEASE, DEED_WITHDRAW, DEED_LIST } what;
     char product[NAME_SIZE], asset[NAME_SIZE], version[VERSION_SIZE]; /* "": none */
     const char *title, *notes;                                        /* of a publication; NULL: none */
 };
@@ -53,18 +53,21 @@ static void asset_read(const char *word, size_t size, bool alone, struct deed *d
         memcpy(deed->asset, asset, strlen(asset) + 1);
 }
 
-/* "release <asset> <version>" (or "<product>/<asset>") is a release; "<product>/<asset>: …" is about that
- * asset, any other reason about all of the product. */
+/* "release <asset> <version>" (or "<product>/<asset>") is a release, with " to group <name>" after it one to
+ * a group, "withdraw <asset> <version>" a withdrawal; "<product>/<asset>: …" is about that asset, any other
+ * reason about all of the product. */
 static void reason_read(const char *reason, struct deed *deed)
 {
     struct error ignored = {0};
-    if (!string_starts(reason, "release ")) {
+    bool withdraw = string_starts(reason, "withdraw ");
+    if (!withdraw && !string_starts(reason, "release ")) {
         size_t size = strcspn(reason, ": \n");
         if (reason[size] == ':')
             asset_read(reason, size, false, deed);
         return;
     }
-    const char *asset = reason + strlen("release "), *version = asset + strcspn(asset, " \n");
+    const char *asset = reason + strlen(withdraw ? "withdraw " : "release "),
+               *version = asset + strcspn(asset, " \n");
     asset_read(asset, (size_t)(version - asset), true, deed);
     version += *version == ' ';
     size_t size = strcspn(version, " \n");
@@ -73,7 +76,9 @@ static void reason_read(const char *reason, struct deed *deed)
     memcpy(deed->version, version, size);
     deed->version[size] = 0;
     if (version_check(deed->version, &ignored))
-        deed->what = DEED_RELEASE;
+        deed->what = withdraw                                      ? DEED_WITHDRAW
+                     : string_starts(version + size, " to group ") ? DEED_GROUP_RELEASE
+                                                                   : DEED_RELEASE;
     else
         deed->version[0] = 0;
 }
@@ -173,8 +178,11 @@ static bool version_insert(struct db_conn *conn, struct arena *arena, const stru
 static bool history_insert(struct db_conn *conn, const struct gitrepo_commit *commit, int64_t number,
                            const struct deed *deed, struct error *err)
 {
-    static const char *const words[] = {
-        [DEED_PUBLISH] = "publish", [DEED_RELEASE] = "release", [DEED_LIST] = "list"};
+    static const char *const words[] = {[DEED_PUBLISH] = "publish",
+                                        [DEED_RELEASE] = "release",
+                                        [DEED_GROUP_RELEASE] = "group_release",
+                                        [DEED_WITHDRAW] = "withdraw",
+                                        [DEED_LIST] = "list"};
     bool publish = deed->what == DEED_PUBLISH;
     struct db_query *query = db_query(
         conn, "INSERT INTO history (number, commit_id, product, asset, what, version, author, message, at) "

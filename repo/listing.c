@@ -65,6 +65,8 @@ static const char *target_path(struct arena *arena, bool diagnostic, const char 
 
 static bool is_listed(struct repo *repo, const char *product, const struct candidate *one)
 {
+    if (repo->withheld && repo->withheld(repo->withheld_context, product, one->asset, one->version))
+        return false;
     return one->rank < LISTED_NEWEST ||
            (repo->wanted && repo->wanted(repo->wanted_context, product, one->asset, one->version));
 }

@@ -368,7 +368,7 @@ bool repo_publish(struct repo *repo, struct publication *publication, struct pub
 
 struct resign_job {
     const char *product, *author, *reason;
-    bool force;
+    bool force, deed; /* deed: of one version of an asset, it stands in the history */
 };
 
 static bool resign_run(struct repo *repo, void *context, struct error *err)
@@ -387,8 +387,7 @@ static bool resign_run(struct repo *repo, void *context, struct error *err)
     if (!document_delegation(&document, role))
         return error_set(err, ERROR_MISSING, "there is no product \"%s\"", job->product);
     if (!list_prepare(repo, &change, job->product, false, NULL, job->force, err) ||
-        !list_prepare(repo, &change, job->product, true, NULL,
-                      job->force && !string_starts(job->reason, "release "), err))
+        !list_prepare(repo, &change, job->product, true, NULL, job->force && !job->deed, err))
         return false;
     return change.signed_count == 0 ||
            change_commit(repo, &change, NULL, NULL, job->author,
@@ -399,8 +398,8 @@ bool repo_resign(struct repo *repo, const char *product, const char *author, con
                  struct error *err)
 {
     struct resign_job job = {.product = product, .author = author, .reason = reason};
-    /* A release stands in the history even when the version was listed already. */
-    job.force = string_starts(reason, "release ");
+    /* Also when the list stays as it is. */
+    job.deed = job.force = string_starts(reason, "release ") || string_starts(reason, "withdraw ");
     return name_check("product", product, err) && line_check("reason", reason, NOTES_LIMIT, false, err) &&
            line_check("author", author, TITLE_LIMIT, true, err) && repo_do(repo, true, resign_run, &job, err);
 }

@@ -215,6 +215,14 @@ void repo_set_wanted(struct repo *repo, repo_wanted *wanted, void *context)
     pthread_mutex_unlock(&repo->writing);
 }
 
+void repo_set_withheld(struct repo *repo, repo_withheld *withheld, void *context)
+{
+    pthread_mutex_lock(&repo->writing);
+    repo->withheld = withheld;
+    repo->withheld_context = context;
+    pthread_mutex_unlock(&repo->writing);
+}
+
 bool repo_order_sign(struct repo *repo, const struct order *order, struct text *out, struct error *err)
 {
     return order_write(order, &repo->director_key, out, err);

@@ -72,9 +72,13 @@ bool repo_publish(struct repo *repo, struct publication *publication, struct pub
  * they are rebuilt (writer thread). */
 typedef bool repo_wanted(void *context, const char *product, const char *asset, const char *version);
 void repo_set_wanted(struct repo *repo, repo_wanted *wanted, void *context);
-/* Lists/unlists by `wanted` again and signs what changed (a release of an older version, say). `reason` and
- * `author` are the commit's. A reason that begins "release <asset> <version>" or "release <product>/<asset>
- * <version>" is always committed and stands in that asset's history; any other only when the list changed,
+/* Which versions are never listed, wanted or not: withdrawn ones. As above. */
+typedef bool repo_withheld(void *context, const char *product, const char *asset, const char *version);
+void repo_set_withheld(struct repo *repo, repo_withheld *withheld, void *context);
+/* Lists/unlists by `wanted` and `withheld` again and signs what changed (a release of an older version, say).
+ * `reason` and `author` are the commit's. A reason that begins "release <asset> <version>", the same with "to
+ * group <name>" after it, or "withdraw <asset> <version>" (also <product>/<asset>) is always committed and
+ * stands in that asset's history as release, group_release, withdraw; any other only when the list changed,
  * and stands in that of all assets of the product. */
 bool repo_resign(struct repo *repo, const char *product, const char *author, const char *reason,
                  struct error *err);
@@ -122,8 +126,9 @@ struct history_row {
     char commit[41];
     const char *author, *message; /* message: first line and notes */
     int64_t at;
-    const char *what;    /* "publish" | "release" | "list": what devices may install was signed anew */
-    const char *version; /* of a publication or release, else NULL */
+    const char *what;    /* "publish" | "release" | "group_release" | "withdraw" | "list": what devices may
+                            install was signed anew */
+    const char *version; /* NULL for "list" */
 };
 /* History of one asset from git through the index, newest first. */
 bool repo_history(struct db_conn *conn, struct arena *arena, const char *product, const char *asset,

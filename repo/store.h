@@ -27,6 +27,8 @@ struct repo {
     pthread_mutex_t writing; /* one writer at a time: git, the signed files, the index */
     repo_wanted *wanted;     /* under `writing` */
     void *wanted_context;
+    repo_withheld *withheld; /* under `writing` */
+    void *withheld_context;
     struct role_file *roles; /* fresh.c: the signed files of main; under `writing` */
     size_t role_count;
     struct private_key snapshot_key, timestamp_key, director_key;

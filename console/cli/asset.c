@@ -64,9 +64,12 @@ int cli_asset_history(struct cli *cli)
 
 int cli_asset_release(struct cli *cli)
 {
-    static const struct column fields[] = {
-        {"product", "product"}, {"asset", "asset"}, {"released", "version"}, {"devices", "devices"}, {0}};
+    static const struct column fields[] = {{"product", "product"},  {"asset", "asset"},
+                                           {"released", "version"}, {"group", "group"},
+                                           {"devices", "devices"},  {0}};
     const char *path;
+    if (cli_flag(cli, "force") && !cli_value(cli, "reason"))
+        return cli_usage(cli, "--force needs --reason TEXT");
     if (!cli_asset_path(cli, cli->words[0], &path))
         return cli_fail(cli);
     TEXT(body);
@@ -74,11 +77,50 @@ int cli_asset_release(struct cli *cli)
     json_write_init(&writer, &body);
     json_write_object(&writer, NULL);
     json_write_string(&writer, "version", cli->words[1]);
+    if (cli_value(cli, "group"))
+        json_write_string(&writer, "group", cli_value(cli, "group"));
+    if (cli_flag(cli, "force"))
+        json_write_boolean(&writer, "force", true);
+    if (cli_value(cli, "reason"))
+        json_write_string(&writer, "reason", cli_value(cli, "reason"));
     json_write_end(&writer, '}');
     const struct json *released = cli_json(cli, "POST", arena_printf(&cli->arena, "%s/release", path), &body);
     if (!released)
         return cli_fail(cli);
     cli_print_object(cli, released, fields);
+    return EXIT_DONE;
+}
+
+int cli_asset_withdraw(struct cli *cli)
+{
+    static const struct column fields[] = {{"version", "version"}, {"withdrawn", "withdrawn.at"},
+                                           {"by", "withdrawn.by"}, {"reason", "withdrawn.reason"},
+                                           {"devices", "devices"}, {0}};
+    const char *path, *reason = cli_value(cli, "reason");
+    if (!reason)
+        return cli_usage(cli, "--reason TEXT is needed");
+    if (!cli_asset_path(cli, cli->words[0], &path))
+        return cli_fail(cli);
+    TEXT(body);
+    struct json_writer writer;
+    json_write_init(&writer, &body);
+    json_write_object(&writer, NULL);
+    json_write_string(&writer, "reason", reason);
+    json_write_end(&writer, '}');
+    const char *version =
+        arena_printf(&cli->arena, "%s/versions/%s", path, url_encode(&cli->arena, cli->words[1]));
+    const struct json *done = cli_json(cli, "POST", arena_printf(&cli->arena, "%s/withdraw", version), &body);
+    if (!done)
+        return cli_fail(cli);
+    cli_print_object(cli, done, fields);
+    if (cli->json || cli->ndjson || !json_integer(done, "devices", 0))
+        return EXIT_DONE;
+    const struct json *devices = cli_list(cli, arena_printf(&cli->arena, "%s/devices", version));
+    if (!devices)
+        return cli_fail(cli);
+    puts("\nstill runs on");
+    for (const struct json *one = devices->first; one; one = one->next)
+        printf("%s\n", one->string ? cli_safe(cli, one->string) : "?");
     return EXIT_DONE;
 }
 

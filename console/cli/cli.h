@@ -128,6 +128,7 @@ int cli_token_create(struct cli *cli);
 int cli_repo_care(struct cli *cli);
 int cli_asset_publish(struct cli *cli);
 int cli_asset_release(struct cli *cli);
+int cli_asset_withdraw(struct cli *cli);
 int cli_asset_list(struct cli *cli);
 int cli_asset_show(struct cli *cli);
 int cli_asset_history(struct cli *cli);

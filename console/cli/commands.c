@@ -30,6 +30,16 @@ static const struct cli_option publish_options[] = {
     {"requires", "ASSET=RANGE", OPTION_EACH, "needs that asset in this range, as runtime='>=1.2.0 <2.0.0'"},
     {0},
 };
+static const struct cli_option release_options[] = {
+    {"group", "G", OPTION_ONE, "only the group's devices"},
+    {"force", NULL, OPTION_FLAG, "also when V is not proven on enough devices; needs a reason"},
+    {"reason", "TEXT", OPTION_ONE, "why, for the audit log and the history"},
+    {0},
+};
+static const struct cli_option withdraw_options[] = {
+    {"reason", "TEXT", OPTION_ONE, "why, for the audit log and the history"},
+    {0},
+};
 static const struct cli_option asset_list_options[] = {
     {"product", "PRODUCT", OPTION_ONE, "only this product's"},
     {0},
@@ -87,7 +97,9 @@ const struct command cli_commands[] = {
      "publish a version: a folder gives its contents, a file its base name", publish_options,
      cli_asset_publish},
     {"asset", "release", "PRODUCT/ASSET V", 2, 2, "devices of the product run V from their next check-in on",
-     NULL, cli_asset_release},
+     release_options, cli_asset_release},
+    {"asset", "withdraw", "PRODUCT/ASSET V", 2, 2, "offer V to nobody any more, and list who runs it",
+     withdraw_options, cli_asset_withdraw},
     {"asset", "list", "", 0, 0, "all assets", asset_list_options, cli_asset_list},
     {"asset", "show", "PRODUCT/ASSET", 1, 1, "an asset and its versions", NULL, cli_asset_show},
     {"asset", "history", "PRODUCT/ASSET", 1, 1, "who published and released what, when and why (from git)",
@@ -101,7 +113,8 @@ const struct command cli_commands[] = {
      group_options, cli_group_create},
     {"group", "list", "", 0, 0, "all groups", NULL, cli_group_list},
     {"group", "show", "NAME", 1, 1, "a group, its members and releases", NULL, cli_group_show},
-    {"group", "delete", "NAME", 1, 1, "end a group; its devices stay", group_delete_options, cli_group_delete},
+    {"group", "delete", "NAME", 1, 1, "end a group; its devices stay", group_delete_options,
+     cli_group_delete},
     {"device", "claim", "", 0, 0, "make a claim code for one new device", claim_options, cli_device_claim},
     {"device", "list", "", 0, 0, "devices, all or those that match", filter_options, cli_device_list},
     {"device", "show", "NAME", 1, 1, "one device: what it runs, wants and says", NULL, cli_device_show},

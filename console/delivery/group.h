@@ -66,6 +66,10 @@ bool group_write_all(struct console *console, struct db_conn *conn, struct json_
 bool group_write_difference(struct console *console, struct db_conn *conn, const char *name,
                             const int64_t *ids, size_t count, struct json_writer *writer, struct error *err);
 
+/* The wish of its members of this product may have changed. Returns how many devices that is; takes the
+ * fleet's lock. */
+int64_t group_wish_changed(struct fleet *fleet, int64_t group_id, const char *product);
+
 /* --- following
  * ------------------------------------------------------------------------------------------------------ */
 /* Scheduler step, every second: looks at some devices after those of the step before, in slices under the

@@ -145,6 +145,27 @@ void fleet_group_apply(struct fleet *fleet, struct fleet_group *group, const str
     }
 }
 
+int64_t group_wish_changed(struct fleet *fleet, int64_t group_id, const char *product)
+{
+    int64_t changed = 0;
+
+    fleet_lock(fleet);
+    for (size_t i = 0; i < fleet->count; i++) {
+        struct device *device = fleet->by_name[i];
+        bool active = device->admission == ADMISSION_PENDING || device->admission == ADMISSION_ACCEPTED;
+
+        if (!active || strcmp(device->product, product))
+            continue;
+        for (size_t g = 0; g < device->group_count; g++)
+            if (device->groups[g]->id == group_id) {
+                device_wish_changed(device);
+                changed++;
+            }
+    }
+    fleet_unlock(fleet);
+    return changed;
+}
+
 /* --- loading
  * ------------------------------------------------------------------------------------------------------ */
 

@@ -6,9 +6,12 @@
 #include "base/text.h"
 #include "console/audit.h"
 #include "console/console.h"
+#include "console/delivery/group.h"
+#include "console/delivery/product.h"
+#include "console/delivery/reason.h"
+#include "console/delivery/withdraw.h"
 #include "console/events.h"
 #include "console/fleet.h"
-#include "diagnostics/campaign.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -16,138 +19,18 @@
 
 #define ASSETS_MOST 256 /* in a set, as FORMAT.md has it */
 
-const char *release_version(struct db_conn *conn, struct arena *arena, const char *product, const char *asset,
-                            struct error *err)
-{
-    struct db_query *query =
-        db_query(conn, "SELECT version FROM release WHERE product = :product AND asset = :asset");
-    const char *version = NULL;
-
-    err->kind = ERROR_NONE; /* NULL has two meanings: the caller looks at the kind */
-    db_bind_text(query, ":product", product);
-    db_bind_text(query, ":asset", asset);
-    if (db_step(query))
-        version = db_text_copy(query, 0, arena);
-    return db_end(query, err) ? version : NULL;
-}
-
-bool release_wanted(void *context, const char *product, const char *asset, const char *version)
-{
-    struct console *console = context;
-    struct error err = {0};
-    DB_DONE(conn) = db_read(console->db, &err);
-
-    if (!conn)
-        return true; /* rather one too many than one that a device cannot find */
-    struct db_query *query =
-        db_query(conn, "SELECT 1 FROM release WHERE product = :product AND asset = :asset"
-                       " AND (version = :version OR next_version = :version)"
-                       /* or released before, and no release for all revisions came since */
-                       " UNION ALL SELECT 1 FROM history h WHERE h.product = :product AND h.asset = :asset"
-                       " AND h.version = :version AND h.what = 'release' AND NOT EXISTS"
-                       " (SELECT 1 FROM history n JOIN versions v ON v.product = n.product"
-                       " AND v.asset = n.asset AND v.version = n.version WHERE n.product = h.product"
-                       " AND n.asset = h.asset AND n.what = 'release' AND n.number > h.number"
-                       " AND v.hardware = '[]')");
-    db_bind_text(query, ":product", product);
-    db_bind_text(query, ":asset", asset);
-    db_bind_text(query, ":version", version);
-    bool wanted = db_step(query);
-    return !db_end(query, &err) || wanted || campaign_wants(conn, product, asset, version);
-}
-
-/* --- the set of a device
- * ------------------------------------------------------------------------------------------ */
-
-static bool fits(const char *hardware_json, const char *hardware)
-{
-    ARENA(arena);
-    struct error err = {0};
-    const struct json *list =
-        json_read(&arena, hardware_json, strlen(hardware_json), &json_limits_small, &err);
-
-    if (!list || !list->size)
-        return true;
-    for (const struct json *one = list->first; one; one = one->next)
-        if (string_is(one->string, hardware))
-            return true;
-    return false;
-}
-
-/* The newest release before that fits: a release for some revisions leaves the others with what they had. */
-static bool fitting_before(struct db_conn *conn, const char *product, const char *hardware,
-                           struct set_entry *entry, struct error *err)
-{
-    struct db_query *query =
-        db_query(conn, "SELECT h.version, v.hardware FROM history h JOIN versions v ON v.product = h.product"
-                       " AND v.asset = h.asset AND v.version = h.version WHERE h.product = :product"
-                       " AND h.asset = :asset AND h.what = 'release' ORDER BY h.number DESC");
-
-    db_bind_text(query, ":product", product);
-    db_bind_text(query, ":asset", entry->asset);
-    entry->version[0] = '\0';
-    while (!entry->version[0] && db_step(query)) {
-        const char *version = db_text(query, 0);
-        if (version && strlen(version) < sizeof entry->version && fits(db_text(query, 1), hardware))
-            strcpy(entry->version, version);
-    }
-    return db_end(query, err);
-}
-
-bool release_list(struct db_conn *conn, struct arena *arena, const char *product, const char *hardware,
-                  struct set_entry **set, size_t *count, struct error *err)
-{
-    struct db_query *query =
-        db_query(conn, "SELECT asset, version, hardware FROM release WHERE product = :product"
-                       " AND version IS NOT NULL ORDER BY asset");
-
-    db_bind_text(query, ":product", product);
-    *set = arena_array(arena, ASSETS_MOST, sizeof **set);
-    *count = 0;
-    bool good = true;
-    while (good && *count < ASSETS_MOST && db_step(query)) {
-        struct set_entry *entry = &(*set)[*count];
-
-        snprintf(entry->asset, sizeof entry->asset, "%s", db_text(query, 0));
-        snprintf(entry->version, sizeof entry->version, "%s", db_text(query, 1));
-        if (!fits(db_text(query, 2), hardware))
-            good = fitting_before(conn, product, hardware, entry, err);
-        *count += good && entry->version[0];
-    }
-    struct error ignored;
-    return db_end(query, good ? err : &ignored) && good;
-}
-
-bool release_write_unfit(struct db_conn *conn, const char *product, const char *hardware,
-                         struct json_writer *writer, struct error *err)
-{
-    struct db_query *query =
-        db_query(conn, "SELECT asset, version, hardware FROM release WHERE product = :product"
-                       " AND version IS NOT NULL ORDER BY asset");
-
-    db_bind_text(query, ":product", product);
-    json_write_object(writer, "unfit");
-    while (db_step(query)) {
-        const char *revisions = db_text(query, 2);
-        if (fits(revisions, hardware))
-            continue;
-        json_write_object(writer, db_text(query, 0));
-        json_write_string(writer, "version", db_text(query, 1));
-        json_write_raw(writer, "hardware", revisions, strlen(revisions));
-        json_write_end(writer, '}');
-    }
-    json_write_end(writer, '}');
-    return db_end(query, err);
-}
-
-/* --- releasing
- * ---------------------------------------------------------------------------------------------------- */
-
+/* A release on its way. */
 struct release {
-    const char *product, *asset, *version, *operator_name;
+    const struct release_request *asked;
+    struct arena *arena;
+    int64_t group_id;     /* 0: all of the product */
     const char *hardware; /* JSON array */
     const char *before;   /* version released until now, or NULL */
+    const char *why;      /* the commit's second paragraph; NULL: none */
 };
+
+/* --- may it be?
+ * ------------------------------------------------------------------------------------------------- */
 
 static const char *hardware_json(struct arena *arena, const char *const *hardware)
 {
@@ -162,14 +45,15 @@ static const char *hardware_json(struct arena *arena, const char *const *hardwar
     return arena_strdup(arena, text_string(&out));
 }
 
-static bool count_check(struct db_conn *conn, const struct release *release, struct error *err)
+static bool count_check(struct db_conn *conn, const struct release_request *asked, struct error *err)
 {
-    struct db_query *query =
-        db_query(conn, "SELECT count(*) FROM release WHERE product = :product AND asset <> :asset");
+    struct db_query *query = db_query(
+        conn, "SELECT count(*) FROM (SELECT asset FROM release WHERE product = :product AND asset <> :asset"
+              " UNION SELECT asset FROM group_release WHERE product = :product AND asset <> :asset)");
     int64_t count = 0;
 
-    db_bind_text(query, ":product", release->product);
-    db_bind_text(query, ":asset", release->asset);
+    db_bind_text(query, ":product", asked->product);
+    db_bind_text(query, ":asset", asked->asset);
     if (db_step(query))
         count = db_integer(query, 0);
     if (!db_end(query, err))
@@ -178,61 +62,143 @@ static bool count_check(struct db_conn *conn, const struct release *release, str
            error_set(err, ERROR_LIMIT, "a device runs at most %d assets together", ASSETS_MOST);
 }
 
-static bool release_look(struct console *console, struct arena *arena, struct release *release,
+static bool group_look(struct db_conn *conn, struct release *release, struct error *err)
+{
+    const struct release_request *asked = release->asked;
+    struct group group;
+
+    if (!name_check("group", asked->group, err) ||
+        !group_find(conn, release->arena, asked->group, &group, err) ||
+        !group_lasts(asked->group, &group, err))
+        return false;
+    release->group_id = group.id;
+    struct db_query *query = db_query(conn, "SELECT version FROM group_release WHERE group_id = :group"
+                                            " AND product = :product AND asset = :asset");
+    db_bind_integer(query, ":group", group.id);
+    db_bind_text(query, ":product", asked->product);
+    db_bind_text(query, ":asset", asked->asset);
+    if (db_step(query))
+        release->before = db_text_copy(query, 0, release->arena);
+    return db_end(query, err);
+}
+
+static bool version_look(struct console *console, struct db_conn *conn, struct release *release,
                          struct error *err)
 {
+    const struct release_request *asked = release->asked;
     struct manifest manifest;
     char sha256[SHA256_HEX];
-    DB_DONE(conn) = db_read(console->db, err);
 
-    if (!conn || !repo_manifest(console->repo, conn, arena, release->product, release->asset,
-                                release->version, &manifest, sha256, err))
+    if (!repo_manifest(console->repo, conn, release->arena, asked->product, asked->asset, asked->version,
+                       &manifest, sha256, err))
         return false;
     if (manifest.kind == KIND_DIAGNOSTIC)
         return error_set(err, ERROR_INPUT,
                          "%s/%s is a diagnostic image: it is sent by a campaign, never released",
-                         release->product, release->asset);
-    release->hardware = hardware_json(arena, manifest.hardware);
-    release->before = release_version(conn, arena, release->product, release->asset, err);
-    return !err->kind && count_check(conn, release, err);
+                         asked->product, asked->asset);
+    release->hardware = hardware_json(release->arena, manifest.hardware);
+    return withdrawn_check(conn, asked->product, asked->asset, asked->version, err);
+}
+
+/* The product may ask that a version runs somewhere first. */
+static bool proven_check(struct console *console, struct db_conn *conn, struct release *release,
+                         struct released *released, struct error *err)
+{
+    const struct release_request *asked = release->asked;
+    int64_t needed;
+
+    if (!product_setting_integer(conn, asked->product, PRODUCT_PROVEN_ON, &needed, err))
+        return false;
+    int64_t proven = needed ? fleet_proven(console->fleet, asked->product, asked->asset, asked->version) : 0;
+    if (proven >= needed)
+        return true;
+    if (asked->force) {
+        release->why = arena_printf(release->arena, "forced, proven on %lld of %lld devices: %s",
+                                    (long long)proven, (long long)needed, asked->reason);
+        return true;
+    }
+    released->unproven = true;
+    return error_set(err, ERROR_CONFLICT,
+                     "%s/%s %s is proven on %lld devices, and the product asks for %lld before a release",
+                     asked->product, asked->asset, asked->version, (long long)proven, (long long)needed);
+}
+
+static bool release_look(struct console *console, struct release *release, struct released *released,
+                         struct error *err)
+{
+    const struct release_request *asked = release->asked;
+    DB_DONE(conn) = db_read(console->db, err);
+
+    if (!conn || !version_look(console, conn, release, err))
+        return false;
+    if (asked->group) {
+        if (!group_look(conn, release, err))
+            return false;
+    } else {
+        release->before = release_version(conn, release->arena, asked->product, asked->asset, err);
+        if (err->kind)
+            return false;
+    }
+    release->why = asked->reason;
+    return string_is(release->before, asked->version) ||
+           (count_check(conn, asked, err) && proven_check(console, conn, release, released, err));
+}
+
+/* --- announced, listed, settled
+ * ------------------------------------------------------------------------------------ */
+
+static void release_bind(struct db_query *query, const struct release *release)
+{
+    if (release->group_id)
+        db_bind_integer(query, ":group", release->group_id);
+    db_bind_text(query, ":product", release->asked->product);
+    db_bind_text(query, ":asset", release->asked->asset);
+    db_bind_text(query, ":version", release->asked->version);
 }
 
 /* Before: the version is to be listed. */
 static bool release_announce(struct db_conn *conn, const struct release *release, struct error *err)
 {
-    struct db_query *query = db_query(
-        conn,
-        "INSERT INTO release (product, asset, next_version, hardware) VALUES (:product, :asset, :version,"
-        " '[]') ON CONFLICT (product, asset) DO UPDATE SET next_version = excluded.next_version");
+    struct db_query *query =
+        release->group_id
+            ? db_query(conn,
+                       "INSERT INTO group_release (group_id, product, asset, next_version, hardware)"
+                       " VALUES (:group, :product, :asset, :version, '[]') ON CONFLICT (group_id, product,"
+                       " asset) DO UPDATE SET next_version = excluded.next_version")
+            : db_query(conn, "INSERT INTO release (product, asset, next_version, hardware)"
+                             " VALUES (:product, :asset, :version, '[]') ON CONFLICT (product, asset)"
+                             " DO UPDATE SET next_version = excluded.next_version");
 
-    db_bind_text(query, ":product", release->product);
-    db_bind_text(query, ":asset", release->asset);
-    db_bind_text(query, ":version", release->version);
+    release_bind(query, release);
     return db_run(query, NULL, err);
 }
 
 /* After: it is what devices should run. */
 static bool release_settle(struct db_conn *conn, const struct release *release, struct error *err)
 {
+    const struct release_request *asked = release->asked;
     size_t audited = 0;
     int64_t changes = 0;
     struct db_query *query =
-        db_query(conn, "UPDATE release SET version = next_version, next_version = NULL, hardware = :hardware,"
-                       " released_by = :by, released_at = :at"
-                       " WHERE product = :product AND asset = :asset AND next_version = :version");
+        release->group_id
+            ? db_query(conn,
+                       "UPDATE group_release SET version = next_version, next_version = NULL,"
+                       " hardware = :hardware, released_by = :by, released_at = :at WHERE group_id = :group"
+                       " AND product = :product AND asset = :asset AND next_version = :version")
+            : db_query(conn, "UPDATE release SET version = next_version, next_version = NULL,"
+                             " hardware = :hardware, released_by = :by, released_at = :at"
+                             " WHERE product = :product AND asset = :asset AND next_version = :version");
 
-    db_bind_text(query, ":product", release->product);
-    db_bind_text(query, ":asset", release->asset);
-    db_bind_text(query, ":version", release->version);
+    release_bind(query, release);
     db_bind_text(query, ":hardware", release->hardware);
-    db_bind_text(query, ":by", release->operator_name);
+    db_bind_text(query, ":by", asked->operator_name);
     db_bind_integer(query, ":at", clock_now());
     if (!db_run(query, &changes, err))
         return false;
     if (!changes)
-        return error_set(err, ERROR_CONFLICT, "another release of %s/%s came in between", release->product,
-                         release->asset);
-    return audit_history(conn, release->product, release->asset, &audited, err);
+        return error_set(err, ERROR_CONFLICT, "the release of %s/%s ended while it was made", asked->product,
+                         asked->asset);
+    return audit_history(conn, asked->product, asked->asset, &audited, err);
 }
 
 typedef bool release_step(struct db_conn *conn, const struct release *release, struct error *err);
@@ -251,44 +217,137 @@ static bool release_write(struct console *console, release_step *step, const str
     return db_commit(conn, err);
 }
 
+/* As repo/index.c reads it, and release_recover below. */
+static const char *commit_words(const struct release *release)
+{
+    const struct release_request *asked = release->asked;
+
+    return arena_printf(release->arena, "release %s %s%s%s%s%s", asked->asset, asked->version,
+                        asked->group ? " to group " : "", asked->group ? asked->group : "",
+                        release->why ? "\n\n" : "", release->why ? release->why : "");
+}
+
+static void release_tell(struct console *console, const char *product, const char *asset, const char *group)
+{
+    events_send(console->events, "asset", "{\"product\":\"%s\",\"asset\":\"%s\"}", product, asset);
+    if (group)
+        events_send(console->events, "group", "{\"name\":\"%s\"}", group);
+}
+
 /* Listed first, then wanted: a device never hears of a version that it cannot find. */
-static bool release_do(struct console *console, struct arena *arena, struct release *release,
+static bool release_do(struct console *console, struct release *release, struct released *released,
                        struct error *err)
 {
-    if (!release_look(console, arena, release, err))
+    const struct release_request *asked = release->asked;
+
+    if (!release_look(console, release, released, err))
         return false;
-    if (string_is(release->before, release->version))
+    bool same = string_is(release->before, asked->version);
+    if (!same &&
+        (!release_write(console, release_announce, release, err) ||
+         !repo_resign(console->repo, asked->product, asked->operator_name, commit_words(release), err) ||
+         !release_write(console, release_settle, release, err)))
+        return false;
+    released->devices = release->group_id
+                            ? group_wish_changed(console->fleet, release->group_id, asked->product)
+                            : fleet_of_product(console->fleet, asked->product);
+    if (same)
         return true;
-    const char *reason = arena_printf(arena, "release %s %s", release->asset, release->version);
-    if (!release_write(console, release_announce, release, err) ||
-        !repo_resign(console->repo, release->product, release->operator_name, reason, err) ||
-        !release_write(console, release_settle, release, err))
-        return false;
-    fleet_product_wish_changed(console->fleet, release->product);
-    events_send(console->events, "asset", "{\"product\":\"%s\",\"asset\":\"%s\"}", release->product,
-                release->asset);
-    log_event(LOG_INFO, "released", "asset=%s/%s version=%s", release->product, release->asset,
-              release->version);
+    if (!release->group_id)
+        fleet_product_wish_changed(console->fleet, asked->product);
+    release_tell(console, asked->product, asked->asset, asked->group);
+    log_event(LOG_INFO, "released", "asset=%s/%s version=%s group=%s", asked->product, asked->asset,
+              asked->version, asked->group ? asked->group : "-");
     return true;
+}
+
+bool release_make(struct console *console, const struct release_request *asked, struct released *released,
+                  struct error *err)
+{
+    ARENA(arena);
+    struct release release = {.asked = asked, .arena = &arena};
+
+    *released = (struct released){0};
+    if (!name_check("product", asked->product, err) || !name_check("asset", asked->asset, err) ||
+        !version_check(asked->version, err))
+        return false;
+    if ((asked->force || asked->reason) && !reason_check(asked->reason, err))
+        return false;
+    /* Git's order of two releases at once must be the order in which they count. */
+    pthread_mutex_lock(&console->releasing);
+    bool good = release_do(console, &release, released, err);
+    pthread_mutex_unlock(&console->releasing);
+    return good;
 }
 
 bool release_set(struct console *console, const char *product, const char *asset, const char *version,
                  const char *operator_name, int64_t *devices, struct error *err)
 {
-    ARENA(arena);
-    struct release release = {
+    const struct release_request asked = {
         .product = product, .asset = asset, .version = version, .operator_name = operator_name};
+    struct released released;
 
-    if (!name_check("product", product, err) || !name_check("asset", asset, err) ||
-        !version_check(version, err))
+    if (!release_make(console, &asked, &released, err))
         return false;
-    /* Git's order of two releases at once must be the order in which they count. */
+    *devices = released.devices;
+    return true;
+}
+
+/* --- ending a group's
+ * --------------------------------------------------------------------------------------------- */
+
+static bool end_store(struct db_conn *conn, const struct release *release, struct error *err)
+{
+    const struct release_request *asked = release->asked;
+    int64_t changes = 0;
+    struct db_query *query = db_query(conn, "DELETE FROM group_release WHERE group_id = :group"
+                                            " AND product = :product AND asset = :asset");
+
+    db_bind_integer(query, ":group", release->group_id);
+    db_bind_text(query, ":product", asked->product);
+    db_bind_text(query, ":asset", asked->asset);
+    if (!db_run(query, &changes, err))
+        return false;
+    if (!changes)
+        return error_set(err, ERROR_MISSING, "no release of %s/%s stands on the group %s", asked->product,
+                         asked->asset, asked->group);
+    return audit_add(conn, asked->operator_name, "end_release",
+                     arena_printf(release->arena, "%s/%s", asked->product, asked->asset),
+                     arena_printf(release->arena, "group %s, was %s", asked->group,
+                                  release->before ? release->before : "on its way"),
+                     err);
+}
+
+static bool end_do(struct console *console, struct release *release, struct error *err)
+{
+    struct db_conn *conn = db_read(console->db, err);
+    struct error unfit = {0};
+
+    /* A filter that does not last is no hindrance to an end. */
+    bool found = conn && (group_look(conn, release, &unfit) || release->group_id);
+    db_done(conn);
+    if (!found && unfit.kind)
+        *err = unfit;
+    return found && release_write(console, end_store, release, err);
+}
+
+bool release_end(struct console *console, const char *product, const char *asset, const char *group,
+                 const char *operator_name, struct error *err)
+{
+    ARENA(arena);
+    const struct release_request asked = {
+        .product = product, .asset = asset, .group = group, .operator_name = operator_name};
+    struct release release = {.asked = &asked, .arena = &arena};
+
+    if (!name_check("product", product, err) || !name_check("asset", asset, err))
+        return false;
     pthread_mutex_lock(&console->releasing);
-    bool good = release_do(console, &arena, &release, err);
+    bool good = end_do(console, &release, err);
     pthread_mutex_unlock(&console->releasing);
     if (!good)
         return false;
-    *devices = fleet_of_product(console->fleet, product);
+    group_wish_changed(console->fleet, release.group_id, product);
+    release_tell(console, product, asset, group);
     return true;
 }
 
@@ -301,10 +360,32 @@ bool release_set(struct console *console, const char *product, const char *asset
     "h.version"                                                                                              \
     " WHERE h.product = release.product AND h.asset = release.asset AND h.what = 'release'"                  \
     " ORDER BY h.number DESC LIMIT 1)"
+/* The same of one group: by the first line of the commit's message. */
+#define NEWEST_OF_GROUP                                                                                      \
+    " FROM history h JOIN versions v ON v.product = h.product AND v.asset = h.asset AND v.version = "        \
+    "h.version JOIN device_group g ON g.id = group_release.group_id"                                         \
+    " WHERE h.product = group_release.product AND h.asset = group_release.asset"                             \
+    " AND h.what = 'group_release' AND substr(h.message, 1, instr(h.message || char(10), char(10)) - 1)"     \
+    " = 'release ' || h.asset || ' ' || h.version || ' to group ' || g.name"                                 \
+    " ORDER BY h.number DESC LIMIT 1)"
+
+static bool groups_recover(struct db_conn *conn, int64_t *settled, int64_t *dropped, struct error *err)
+{
+    return db_run(db_query(conn, "UPDATE group_release SET version = next_version, next_version = NULL,"
+                                 " hardware = (SELECT v.hardware" NEWEST_OF_GROUP
+                                 ", released_by = (SELECT h.author" NEWEST_OF_GROUP
+                                 ", released_at = (SELECT h.at" NEWEST_OF_GROUP
+                                 " WHERE next_version = (SELECT h.version" NEWEST_OF_GROUP),
+                  settled, err) &&
+           db_run(db_query(conn, "DELETE FROM group_release WHERE version IS NULL"), dropped, err) &&
+           db_run(db_query(conn, "UPDATE group_release SET next_version = NULL"
+                                 " WHERE next_version IS NOT NULL"),
+                  NULL, err);
+}
 
 bool release_recover(struct db_conn *conn, struct error *err)
 {
-    int64_t settled = 0, dropped = 0;
+    int64_t settled = 0, dropped = 0, of_groups = 0, dropped_of_groups = 0;
     struct db_query *query = db_query(
         conn, "UPDATE release SET version = next_version, next_version = NULL,"
               " hardware = (SELECT v.hardware" NEWEST ", released_by = (SELECT h.author" NEWEST
@@ -313,8 +394,11 @@ bool release_recover(struct db_conn *conn, struct error *err)
     if (!db_run(query, &settled, err) ||
         !db_run(db_query(conn, "DELETE FROM release WHERE version IS NULL"), &dropped, err) ||
         !db_run(db_query(conn, "UPDATE release SET next_version = NULL WHERE next_version IS NOT NULL"), NULL,
-                err))
+                err) ||
+        !groups_recover(conn, &of_groups, &dropped_of_groups, err))
         return error_add(err, "finishing releases that were cut off");
+    settled += of_groups;
+    dropped += dropped_of_groups;
     if (settled || dropped)
         log_event(LOG_WARNING, "releases_recovered", "settled=%lld dropped=%lld", (long long)settled,
                   (long long)dropped);

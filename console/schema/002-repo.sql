@@ -47,8 +47,8 @@ CREATE TABLE history (
     commit_id TEXT    NOT NULL,               -- git id, hex
     product   TEXT    NOT NULL,
     asset     TEXT    NOT NULL,               -- '' for all assets of the product
-    what      TEXT    NOT NULL,               -- publish | release | list (signed anew)
-    version   TEXT,                           -- of a publication or release
+    what      TEXT    NOT NULL,               -- publish | release | group_release | withdraw | list (signed anew)
+    version   TEXT,                           -- NULL for list
     author    TEXT    NOT NULL,
     message   TEXT    NOT NULL,               -- the commit's: first line and notes
     at        INTEGER NOT NULL                -- Unix seconds

@@ -6,6 +6,7 @@
 #include "console/campaigns.h"
 #include "console/checkin.h"
 #include "console/delivery/release.h"
+#include "console/delivery/withdraw.h"
 #include "console/devices.h"
 #include "console/events.h"
 #include "console/schema.h"
@@ -36,6 +37,7 @@ int small_setup(void **state)
     console->diagnostics = campaigns_open(console, &err);
     assert_ok(console->diagnostics, err);
     repo_set_wanted(console->repo, release_wanted, console);
+    repo_set_withheld(console->repo, withdrawn_withheld, console);
     *state = small;
     return 0;
 }
