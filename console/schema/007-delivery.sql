@@ -86,7 +86,6 @@ CREATE TABLE device_target (
     PRIMARY KEY (device_id, asset)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX device_target_of_rollout ON device_target (rollout_id);
-CREATE INDEX device_target_by_version ON device_target (asset, version);
 
 -- Writer: repo/index.c. What a version requires of other assets.
 ALTER TABLE versions ADD COLUMN requires TEXT NOT NULL DEFAULT '{}'; -- JSON object: asset → range of versions (repo/range.h)
