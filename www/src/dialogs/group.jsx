@@ -19,7 +19,7 @@ export function GroupDialog({ of = null, filter: proposed = "", close, done }) {
     const preview = usePreview(by === "filter" && filter.trim() ? filter.trim() : null, of?.name);
     const change = by === "filter" ? (preview.data?.added ? preview.data : null) : of && listChange(of.members, names);
     /* Devices of a group take its releases: those that come or go are touched. */
-    const weight = useWeight({ name, count: of?.releases.length && change ? change.added.count + change.removed.count : 0 });
+    const weight = useWeight({ name, count: of?.releases.length && change ? change.added.count + change.removed.count : 0, silent: true });
     const badName = name && !NAME.test(name) ? "Small letters, digits, dot, dash, underscore; at most 64." : null;
     const why = (!name ? "Give a name." : badName)
         ?? (by === "names" && !names.length ? "Choose at least one device." : null)
@@ -73,7 +73,7 @@ function Change({ of, change }) {
 }
 
 export function DeleteGroupDialog({ group, close, done }) {
-    const weight = useWeight({ name: group.name, destroys: true });
+    const weight = useWeight({ name: group.name, destroys: true, silent: true });
     const released = group.releases.length;
     async function submit() {
         await api.remove(at`/groups/${group.name}` + (released ? "?force=true" : ""));

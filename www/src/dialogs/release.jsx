@@ -13,7 +13,7 @@ import { useWeight } from "../parts/weight.jsx";
 export function ReleaseDialog({ asset, version, close, done }) {
     const [group, setGroup] = useState("");
     const [force, setForce] = useState(false);
-    const groups = useResource("/groups?limit=1000", wants.groups);
+    const groups = useResource("/groups", wants.groups);
     const product = useResource(at`/products/${asset.product}`, wants.assets);
     const filter = `product:${asset.product} admission:accepted` + (group ? ` group:${group}` : "");
     const preview = (more) => "/preview?filter=" + encodeURIComponent(more ? `${filter} ${more}` : filter);
@@ -93,7 +93,7 @@ function Proof({ asset, version, needed, unproven, reload }) {
 /* Devices of the group go to what their product's release says. */
 export function EndReleaseDialog({ product, asset, group, close, done }) {
     const members = useResource("/preview?filter=" + encodeURIComponent(`product:${product} group:${group}`));
-    const weight = useWeight({ name: group, count: members.data?.count });
+    const weight = useWeight({ name: group, count: members.data?.count, silent: true });
     async function submit() {
         await api.remove(at`/assets/${product}/${asset}/release?group=` + encodeURIComponent(group));
         say(`The release of ${asset} to ${group} has ended.`);

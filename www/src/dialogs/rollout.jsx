@@ -113,7 +113,7 @@ export function ActDialog({ verb, rollout, close, done }) {
 }
 
 export function ExcludeDialog({ rollout: r, devices, close, done }) {
-    const weight = useWeight({ name: r.asset, count: devices.length });
+    const weight = useWeight({ name: r.asset, count: devices.length, silent: true });
     async function submit() {
         await api.post(at`/rollouts/${r.id}/exclude`, { devices });
         say(`${plural(devices.length, "device")} left out of rollout ${r.id}.`);

@@ -24,7 +24,7 @@ const COLUMNS = [
 ];
 
 export function Groups() {
-    const groups = useResource("/groups?limit=1000", wants.groups);
+    const groups = useResource("/groups", wants.groups);
     const filter = params.value.get("filter") ?? "";
     const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
     const rows = (groups.data ?? []).filter((g) => words.every((word) => `${g.name} ${g.filter ?? ""}`.toLowerCase().includes(word)));

@@ -20,7 +20,7 @@ const SETTLE_MS = 400;
 export function NewRollout() {
     const clone = params.value.get("clone");
     const assets = useResource("/assets?limit=1000");
-    const groups = useResource("/groups?limit=1000");
+    const groups = useResource("/groups");
     const before = useResource(clone && at`/rollouts/${clone}`);
     return (
         <Page title="New rollout" crumbs={[["Rollouts", "/rollouts"]]} lead="Moves one asset through devices in stages. It stops by itself when a gate says so.">

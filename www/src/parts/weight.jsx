@@ -6,19 +6,19 @@ import { Field } from "./dialog.jsx";
 const MANY = 1000;
 
 /* name: what to type. count: devices that it touches. destroys: heavy whatever the count. asks: the reason is always asked for;
- * must: and may not be empty. Returns { why, reason, fields }. */
-export function useWeight({ name, count = 0, destroys = false, asks = false, must = false }) {
+ * must: and may not be empty; silent: no reason is kept, so none is asked for. Returns { why, reason, fields }. */
+export function useWeight({ name, count = 0, destroys = false, asks = false, must = false, silent = false }) {
     const [typed, setTyped] = useState("");
     const [reason, setReason] = useState("");
     const many = count > MANY;
     const heavy = many || destroys;
-    const why = (heavy || must) && !reason.trim() ? "Give a reason; it goes to the audit log." : heavy && typed !== name ? `Type ${name} to go on.` : null;
+    const why = (heavy || must) && !silent && !reason.trim() ? "Give a reason; it goes to the audit log." : heavy && typed !== name ? `Type ${name} to go on.` : null;
     return {
         why,
         reason: reason.trim(),
         fields: (asks || must || heavy) && (
             <>
-                <Field label={heavy || must ? "Reason" : "Reason (optional)"} help="Goes to the audit log." value={reason} autocomplete="off" maxlength="500" onInput={(e) => setReason(e.currentTarget.value)} />
+                {!silent && <Field label={heavy || must ? "Reason" : "Reason (optional)"} help="Goes to the audit log." value={reason} autocomplete="off" maxlength="500" onInput={(e) => setReason(e.currentTarget.value)} />}
                 {heavy && <Field label={`Type ${name}`} help={many ? `It is for ${number(count)} devices.` : undefined} value={typed} autocomplete="off" onInput={(e) => setTyped(e.currentTarget.value.trim())} />}
             </>
         ),
