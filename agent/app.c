@@ -191,6 +191,7 @@ static void kill_due(void *context)
 void app_stop(struct app *app, app_done *done, void *context)
 {
     app->wanted = false;
+    app->backoff_ms = 0; /* who starts it again has a reason to */
     loop_cancel(app->loop, &app->restart);
     if (app->pid == 0) {
         if (app->state != APP_NONE)

@@ -288,6 +288,7 @@ static void swap_now(struct control *control, struct set *target)
     control->bytes = 0;
     backoff_reset(&control->fetch_backoff);
     swap_over(control);
+    worker_wake(control->worker->control_wake); /* there may be more to do */
 }
 
 /* True when something stands in the way of a swap; says what. */

@@ -160,6 +160,7 @@ static void status_json(const struct status *status, struct text *out)
     member_write(status->live, "error_at", &writer);
     const char *waiting = json_string(status->live, "waiting");
     json_write_string(&writer, "waiting", waiting ? waiting : json_string(view, "waiting"));
+    json_write_string(&writer, "safe", json_string(view, "safe"));
     json_write_end(&writer, '}');
 }
 
@@ -181,6 +182,8 @@ static void status_words(const struct status *status)
         printf("  %-20s %s\n", status->set.members[i].entry.asset, status->set.members[i].entry.version);
     if (status->running && json_string(json_get(view, "app"), "state"))
         printf("app           %s\n", json_string(json_get(view, "app"), "state"));
+    if (json_string(view, "safe"))
+        printf("safe mode     %s\n", json_string(view, "safe"));
     if (status->running && json_string(image, "image"))
         printf("image         %s %s, %s\n", json_string(image, "image"), json_string(image, "version"),
                json_string(image, "state"));

@@ -6,6 +6,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,6 @@
 #define HEADER_BYTES (64u << 10)
 #define HEADER_LINES 100
 #define CONNECT_TIMEOUT_MS 10000
-#define RATE_BURST INT64_C(65536) /* bytes that may come at once before curl rests for a limit */
 #define STALL_TIMEOUT_MS 30000
 #define WAIT_MS 1000
 #define WAIT_CANCELLABLE_MS 100
@@ -40,6 +40,7 @@ struct transfer {
     struct error failed; /* why a callback stopped it */
     int64_t moved_at_ms; /* the last byte in either direction */
     int64_t sent;
+    int64_t began_ms, received; /* of the body; for receive_rate */
     size_t header_bytes;
     int header_lines;
 };
@@ -178,6 +179,24 @@ static void take_facts(struct transfer *transfer)
     transfer->answer->retry_after_s = retry_after;
 }
 
+/* Rests until the bytes so far are no more than the rate allows; the peer then fills its window and waits
+ * too. curl's own limit is not kept to on short ways: 600 kB at 100 kB/s came in one second. */
+static void keep_to_rate(struct transfer *transfer, size_t size)
+{
+    int64_t rate = transfer->request->receive_rate, left;
+    const bool *cancel = transfer->request->cancel;
+
+    if (rate <= 0)
+        return;
+    if (transfer->received == 0)
+        transfer->began_ms = clock_boot_ms();
+    transfer->received += (int64_t)size;
+    int64_t due_ms = transfer->began_ms + (int64_t)((double)transfer->received * 1000 / (double)rate);
+    while ((left = due_ms - clock_boot_ms()) > 0 && !(cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED)))
+        poll(NULL, 0, left < WAIT_CANCELLABLE_MS ? (int)left : WAIT_CANCELLABLE_MS);
+    touch(transfer);
+}
+
 static size_t on_body(char *bytes, size_t one, size_t size, void *context)
 {
     struct transfer *transfer = context;
@@ -187,8 +206,10 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *context)
     touch(transfer);
     take_facts(transfer);
     if (request->write && transfer->answer->status / 100 == 2) {
-        if (request->write(request->context, bytes, size, &transfer->failed))
+        if (request->write(request->context, bytes, size, &transfer->failed)) {
+            keep_to_rate(transfer, size);
             return size;
+        }
         if (!transfer->failed.kind)
             error_set(&transfer->failed, ERROR_SYSTEM, "stopped");
         return 0;
@@ -342,14 +363,6 @@ static bool request_is_good(const struct http_request *request, struct error *er
     return true;
 }
 
-/* A transfer with a limit rests after each burst: that is no stall. */
-static int64_t stall_ms(const struct transfer *transfer)
-{
-    int64_t rate = transfer->request->receive_rate;
-
-    return transfer->http->stall_timeout_ms + (rate > 0 ? RATE_BURST * 1000 / rate : 0);
-}
-
 /* Runs the transfer in short waits, so that `cancel` and the stall are seen. */
 static bool run(struct transfer *transfer, CURLcode *code)
 {
@@ -366,7 +379,7 @@ static bool run(struct transfer *transfer, CURLcode *code)
             break;
         if (cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED))
             return error_set(&transfer->failed, ERROR_SYSTEM, "cancelled");
-        int64_t still = stall_ms(transfer) - (clock_boot_ms() - transfer->moved_at_ms);
+        int64_t still = http->stall_timeout_ms - (clock_boot_ms() - transfer->moved_at_ms);
         curl_off_t connected = 0;
         curl_easy_getinfo(http->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
         if (connected == 0)
@@ -411,7 +424,6 @@ static bool transfer_run(struct transfer *transfer, struct arena *arena, struct 
     curl_easy_setopt(http->easy, CURLOPT_HEADERDATA, transfer);
     curl_easy_setopt(http->easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(http->easy, CURLOPT_WRITEDATA, transfer);
-    curl_easy_setopt(http->easy, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)transfer->request->receive_rate);
     curl_multi_add_handle(http->multi, http->easy);
     bool ran = run(transfer, &code);
     if (ran && code == CURLE_OK)

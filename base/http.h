@@ -30,7 +30,7 @@ struct http_request {
     int body_fd; /* used when body is NULL and body_fd > 0: sends [body_offset, body_offset + body_length) */
     int64_t body_offset, body_length;
     int64_t range_from;   /* > 0: Range: bytes=N- */
-    int64_t receive_rate; /* bytes a second at most of the answer; 0: no limit */
+    int64_t receive_rate; /* bytes a second at most that go to `write`; 0: no limit */
     size_t answer_limit;  /* most bytes kept in memory; 0: 4 MiB. LIMIT when more come */
     /* When set, a 2xx body goes here instead of memory; false stops the transfer with the error it set. The
      * answer's status and headers are filled in by then: a server may answer a range with 200 and the whole.
