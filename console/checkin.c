@@ -44,8 +44,14 @@ static bool take_body(struct console *console, int64_t device_id, const char *bo
     fleet_lock(console->fleet);
     struct device *device = fleet_by_id(console->fleet, device_id);
     int64_t order_seen = device->order_seen;
+    bool other_set = strcmp(device->set, checkin.set) != 0;
     after->changed = checkin_apply(device, &checkin);
+    if (other_set)
+        device_wish_changed(
+            device); /* what it is to run may depend on what it runs: console/delivery/wish.h */
     memcpy(device->said, digest, sizeof digest);
+    if (after->changed)
+        fleet_rollout_note(console->fleet, device);
     if (device->order_seen > device->order_seq && device->order_seen != order_seen)
         device_wish_changed(device); /* it holds a newer order than we do: ours comes from a backup */
     fleet_unlock(console->fleet);

@@ -11,6 +11,7 @@
 struct events;      /* console/events.h: live events to browsers */
 struct fleet;       /* console/fleet.h: devices in memory: sessions, last check-in, connectivity */
 struct diagnostics; /* diagnostics/diagnostics.h: campaigns of temporary diagnostic images */
+struct rollouts;    /* console/delivery/rollout.h: staged moves of devices to a version */
 struct people;      /* console/people.h: sign-in limits, the set-up link */
 struct pages;       /* console/pages.h: the built pages */
 struct scheduler;   /* console/scheduler.h: what is done again and again */
@@ -26,6 +27,7 @@ struct console {
     struct scheduler *scheduler;
     struct server *server;
     struct diagnostics *diagnostics;
+    struct rollouts *rollouts;
     pthread_mutex_t releasing; /* one release at a time: announced, committed, settled */
     int data_dirfd;            /* --data */
     const char *data_path;

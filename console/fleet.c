@@ -178,6 +178,7 @@ static void device_free(struct device *device)
     free(device->running);
     free(device->facts);
     free(device->waiting);
+    free(device->safe);
     free(device->order);
     free(device);
 }
@@ -192,6 +193,7 @@ void fleet_close(struct fleet *fleet)
     free(fleet->by_name);
     free(fleet->by_key);
     free(fleet->by_id);
+    free(fleet->news);
     pthread_mutex_destroy(&fleet->lock);
     pthread_mutex_destroy(&fleet->orders);
     pthread_mutex_destroy(&fleet->grouping);

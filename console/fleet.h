@@ -76,8 +76,10 @@ struct device {
     struct device_image image;
     char *facts;   /* JSON object, owned; NULL: not said yet */
     char *waiting; /* why it waits, owned; NULL: nothing */
+    char *safe;    /* safe mode: why the agent runs without the app, owned; NULL: it does not */
 
     /* What it should be. */
+    bool development; /* takes no release and no rollout: console/delivery/pin.h */
     char *order; /* signed document, owned; NULL: none yet */
     int64_t order_seq, order_expires_at;
     char order_wish[SHA256_HEX]; /* digest of what the order says */
@@ -86,6 +88,11 @@ struct device {
     int64_t work_from;           /* Unix seconds when its work on a diagnostic run begins or began; 0: none */
     bool offers;                 /* the order holds a run that was not given to the device yet */
     bool overdue;                /* an assignment's alarm: overdue, lost or revert_failed */
+
+    /* Rollouts: console/fleet_rollout.c. */
+    int rollout_level;          /* 2: it moves; 1: it may fall back; 0: nobody watches it */
+    bool rollout_news;          /* it said something since rollouts looked at it */
+    int64_t rollout_warm_until; /* Unix seconds: it is asked soon, and comes often until then */
 
     enum connectivity told;        /* what the browsers were told last */
     bool seen_dirty, report_dirty; /* to be flushed */
@@ -111,6 +118,13 @@ struct device *fleet_add(struct fleet *fleet, const struct device *device);
 enum connectivity device_connectivity(const struct fleet *fleet, const struct device *device, int64_t now);
 /* Marks a device's wish as to be thought over: its next check-in or the next orders_step does. */
 void device_wish_changed(struct device *device);
+
+/* Rollouts watch a device (2: it moves, 1: it may fall back, 0: not). */
+void fleet_rollout_level(struct fleet *fleet, struct device *device, int level);
+/* It said something new: one that is watched is looked at by the next step of rollouts. NULL is fine. */
+void fleet_rollout_note(struct fleet *fleet, struct device *device);
+/* Takes and gives the lock itself: at most `most` of those, which are no news any more. */
+size_t fleet_rollout_take(struct fleet *fleet, int64_t *ids, size_t most);
 
 /* Takes and gives the lock itself: the wish of all devices of a product may have changed. Returns how many.
  */

@@ -34,6 +34,9 @@ struct fleet {
     int64_t group_at;         /* group_step: the last row id that was looked at; under `grouping` */
     pthread_mutex_t orders;   /* one maker of orders at a time; taken before the database's writer */
     struct fleet_counts told; /* counts that browsers know */
+    int64_t *news;            /* row ids of watched devices that said something new; owned */
+    size_t news_count, news_room;
+    int64_t rollout_moving; /* devices that move in rollouts */
 };
 
 /* A check-in as it was read; lives in an arena. */
@@ -46,7 +49,7 @@ struct checkin {
     int64_t app_pid, app_since;
     struct device_image image; /* run_id "": none */
     char *facts;               /* JSON object; NULL: not said this time */
-    const char *waiting;
+    const char *waiting, *safe;
 };
 /* Reads agent/PROTOCOL.md "Check-in"; INPUT with a sentence that names the member. */
 bool checkin_read(struct arena *arena, const struct json *body, struct checkin *checkin, struct error *err);

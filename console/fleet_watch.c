@@ -9,6 +9,7 @@
 #define LOOK_MOST 500 /* devices up to which an operator's look makes all of them come every 2 s */
 #define LOOK_S 2
 #define WORK_S 1
+#define MOVING_EACH_S 2000 /* devices that move in rollouts and come every second; more come more rarely */
 #define WORK_AHEAD_S 30 /* a device with work comes often from so long before it */
 
 int fleet_idle_interval(int64_t devices)
@@ -24,6 +25,12 @@ int fleet_poll_interval(struct fleet *fleet, const struct device *device, int wa
 
     if (due || device->image.run_id[0])
         return WORK_S;
+    if (device->rollout_level == 2 || device->rollout_warm_until > clock_now()) {
+        int64_t often = WORK_S + fleet->rollout_moving / MOVING_EACH_S;
+        int idle = fleet_idle_interval(fleet->active);
+
+        return often < idle ? (int)often : idle;
+    }
     if (watchers > 0 && fleet->active <= LOOK_MOST)
         return LOOK_S;
     return fleet_idle_interval(fleet->active);

@@ -27,6 +27,10 @@ handler devices_accept, devices_reject, devices_retire, devices_tag;
 /* handlers_campaigns.c, handlers_captures.c, handlers_summary.c */
 handler images_list, campaigns_list, campaigns_create, campaigns_show, campaigns_end, runs_show;
 handler captures_list, captures_show, captures_file, summary_show;
+/* handlers_rollouts.c */
+handler rollouts_list, rollouts_create, rollouts_show, rollouts_devices, rollouts_failures, rollouts_timeline;
+handler rollouts_start, rollouts_pause, rollouts_resume, rollouts_advance, rollouts_abort, rollouts_roll_back;
+handler rollouts_retry, rollouts_exclude;
 /* handlers_device_side.c: what devices ask */
 handler device_side_enrol, device_side_nonce, device_side_session, device_side_checkin, device_side_reports;
 handler device_side_capture_begin, device_side_capture_append;

@@ -71,6 +71,22 @@ const struct route routes[] = {
     {"PUT",    V1 "/groups/{name}",           PEOPLE, ROLE_SUPPORT, LARGE, false, groups_change},
     {"DELETE", V1 "/groups/{name}",           PEOPLE, ROLE_SUPPORT, 0,     false, groups_delete},
 
+    /* rollouts */
+    {"GET",    V1 "/rollouts",                PEOPLE, ROLE_VIEWER,  0,     false, rollouts_list},
+    {"POST",   V1 "/rollouts",                PEOPLE, ROLE_RELEASE, LARGE, false, rollouts_create},
+    {"GET",    V1 "/rollouts/{id}",           PEOPLE, ROLE_VIEWER,  0,     false, rollouts_show},
+    {"GET",    V1 "/rollouts/{id}/devices",   PEOPLE, ROLE_VIEWER,  0,     false, rollouts_devices},
+    {"GET",    V1 "/rollouts/{id}/failures",  PEOPLE, ROLE_VIEWER,  0,     false, rollouts_failures},
+    {"GET",    V1 "/rollouts/{id}/timeline",  PEOPLE, ROLE_VIEWER,  0,     false, rollouts_timeline},
+    {"POST",   V1 "/rollouts/{id}/start",     PEOPLE, ROLE_RELEASE, SMALL, false, rollouts_start},
+    {"POST",   V1 "/rollouts/{id}/pause",     PEOPLE, ROLE_RELEASE, SMALL, false, rollouts_pause},
+    {"POST",   V1 "/rollouts/{id}/resume",    PEOPLE, ROLE_RELEASE, SMALL, false, rollouts_resume},
+    {"POST",   V1 "/rollouts/{id}/advance",   PEOPLE, ROLE_RELEASE, SMALL, false, rollouts_advance},
+    {"POST",   V1 "/rollouts/{id}/abort",     PEOPLE, ROLE_RELEASE, SMALL, false, rollouts_abort},
+    {"POST",   V1 "/rollouts/{id}/roll-back", PEOPLE, ROLE_RELEASE, SMALL, false, rollouts_roll_back},
+    {"POST",   V1 "/rollouts/{id}/retry",     PEOPLE, ROLE_RELEASE, SMALL, false, rollouts_retry},
+    {"POST",   V1 "/rollouts/{id}/exclude",   PEOPLE, ROLE_RELEASE, LARGE, false, rollouts_exclude},
+
     /* what devices ask: agent/PROTOCOL.md */
     {"POST",   DEVICE_PATH_ENROL,             DEVICES, ROLE_ANYBODY, SMALL,              false, device_side_enrol},
     {"POST",   DEVICE_PATH_NONCE,             DEVICES, ROLE_ANYBODY, SMALL,              false, device_side_nonce},

@@ -10,6 +10,7 @@
 #include "console/console.h"
 #include "console/data.h"
 #include "console/delivery/release.h"
+#include "console/delivery/rollout.h"
 #include "console/delivery/withdraw.h"
 #include "console/events.h"
 #include "console/fleet.h"
@@ -147,6 +148,7 @@ static bool console_open(struct serving *serving, struct error *err)
     console->pages = pages_open(serving->options.www, err);
     if (!console->pages || !history_recover(console, err) || !authority_prepare(serving, err) ||
         !(console->fleet = fleet_open(console, err)) ||
+        !(console->rollouts = rollouts_open(console, err)) ||
         !(console->diagnostics = campaigns_open(console, err)))
         return false;
     repo_set_wanted(console->repo, release_wanted, console);
@@ -193,6 +195,7 @@ static void console_stop(struct serving *serving)
     if (console->fleet && !fleet_flush(console, &err))
         log_event(LOG_ERROR, "flush_failed", "reason=\"%s\"", err.text);
     diagnostics_close(console->diagnostics);
+    rollouts_close(console->rollouts);
     fleet_close(console->fleet);
     pages_close(console->pages);
     people_free(console->people);

@@ -2,6 +2,7 @@
 #include "console/campaigns.h"
 #include "console/claims.h"
 #include "console/delivery/group.h"
+#include "console/delivery/rollout.h"
 #include "console/fleet.h"
 #include "console/orders.h"
 #include "console/people.h"
@@ -32,6 +33,7 @@ static bool people_step(struct console *console, struct error *err)
 const struct scheduler_row steps[] = {
     {"orders", 250, orders_step},
     {"fleet_watch", 1000, fleet_watch},
+    {"rollouts", 250, rollouts_step},
     {"groups", 1000, group_step},
     {"campaigns", 1000, campaigns_step},
     {"fleet_flush", 3000, fleet_flush},

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "console/console.h"
+#include "console/delivery/rollout.h"
 #include "diagnostics/campaign.h"
 
 #include <stdio.h>
@@ -68,8 +69,6 @@ static struct db_query *wanted_query(struct db_conn *conn)
               " WHERE p.asset = :asset AND p.version = :version AND d.product = :product"
               " UNION ALL SELECT 1 FROM device_kept k JOIN device d ON d.id = k.device_id"
               " WHERE k.asset = :asset AND k.version = :version AND d.product = :product"
-              " UNION ALL SELECT 1 FROM rollout WHERE product = :product AND asset = :asset"
-              " AND version = :version AND state NOT IN ('completed', 'aborted', 'rolled_back')"
               " UNION ALL SELECT 1 FROM device_target t JOIN device d ON d.id = t.device_id"
               " WHERE t.asset = :asset AND t.version = :version AND d.product = :product"
               /* or released before, and no release for all revisions that still holds came since */
@@ -95,7 +94,8 @@ bool release_wanted(void *context, const char *product, const char *asset, const
     db_bind_text(query, ":asset", asset);
     db_bind_text(query, ":version", version);
     bool wanted = db_step(query);
-    return !db_end(query, &err) || wanted || campaign_wants(conn, product, asset, version);
+    return !db_end(query, &err) || wanted || campaign_wants(conn, product, asset, version) ||
+           rollout_wants(conn, product, asset, version);
 }
 
 /* --- the set of a device

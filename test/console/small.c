@@ -6,6 +6,7 @@
 #include "console/campaigns.h"
 #include "console/checkin.h"
 #include "console/delivery/release.h"
+#include "console/delivery/rollout.h"
 #include "console/delivery/withdraw.h"
 #include "console/devices.h"
 #include "console/events.h"
@@ -34,6 +35,8 @@ int small_setup(void **state)
     console->events = events_new();
     console->fleet = fleet_open(console, &err);
     assert_ok(console->fleet, err);
+    console->rollouts = rollouts_open(console, &err);
+    assert_ok(console->rollouts, err);
     console->diagnostics = campaigns_open(console, &err);
     assert_ok(console->diagnostics, err);
     repo_set_wanted(console->repo, release_wanted, console);
@@ -48,6 +51,7 @@ int small_teardown(void **state)
 
     clock_shift(0);
     diagnostics_close(small->console.diagnostics);
+    rollouts_close(small->console.rollouts);
     fleet_close(small->console.fleet);
     repo_close(small->console.repo);
     events_free(small->console.events);
