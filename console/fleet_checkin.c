@@ -181,7 +181,7 @@ static bool boot_id_is_valid(const char *boot_id)
 bool checkin_read(struct arena *arena, const struct json *body, struct checkin *checkin, struct error *err)
 {
     static const char *const allowed[] = {"boot_id", "generation", "set",   "order_seq", "metadata", "assets",
-                                          "app",     "image",      "facts", "waiting",   NULL};
+                                          "app",     "image",      "facts", "waiting",   "safe",     NULL};
     const struct json *assets, *app, *facts = json_get(body, "facts");
 
     *checkin = (struct checkin){.app_state = ""};
@@ -192,7 +192,8 @@ bool checkin_read(struct arena *arena, const struct json *body, struct checkin *
         !json_need_string(body, "set", &checkin->set, err) ||
         !json_need_integer(body, "order_seq", 0, INT64_MAX, &checkin->order_seq, err) ||
         !json_need_object(body, "assets", &assets, err) ||
-        !maybe_string(body, "waiting", SENTENCE_MOST, &checkin->waiting, err))
+        !maybe_string(body, "waiting", SENTENCE_MOST, &checkin->waiting, err) ||
+        !maybe_string(body, "safe", SENTENCE_MOST, &checkin->safe, err))
         return false;
     if (!boot_id_is_valid(checkin->boot_id))
         return error_set(err, ERROR_INPUT, "\"boot_id\" must be 1 to 64 hex digits and dashes");
@@ -266,6 +267,7 @@ bool checkin_apply(struct device *device, const struct checkin *checkin)
 
     changed |= image_apply(&device->image, &checkin->image);
     changed |= own_string(&device->waiting, checkin->waiting);
+    changed |= own_string(&device->safe, checkin->safe);
     if (checkin->facts)
         changed |= own_string(&device->facts, checkin->facts);
     changed |= strcmp(device->app_state, checkin->app_state) || device->app_pid != checkin->app_pid ||
@@ -339,5 +341,6 @@ void checkin_write(const struct device *device, struct text *out)
     }
     image_write(&device->image, &writer);
     json_write_string(&writer, "waiting", device->waiting);
+    json_write_string(&writer, "safe", device->safe);
     json_write_end(&writer, '}');
 }

@@ -42,6 +42,7 @@ static bool load_device(struct db_query *query, struct device *device, struct er
                               .session_counter = db_integer(query, 9),
                               .order_seq = db_integer(query, 10),
                               .order_expires_at = db_integer(query, 11),
+                              .development = db_integer(query, 16) != 0,
                               .wish_stale = true};
     copy_column(device->name, sizeof device->name, db_text(query, 1));
     copy_column(device->product, sizeof device->product, db_text(query, 2));
@@ -61,7 +62,7 @@ static bool load_devices(struct fleet *fleet, struct db_conn *conn, struct error
         conn,
         "SELECT d.id, d.name, d.product, d.hardware, d.public_key, d.admission, d.enrolled_at,"
         " d.clone_suspected, coalesce(s.last_seen, 0), coalesce(s.session_counter, 0), coalesce(o.seq, 0),"
-        " coalesce(o.expires_at, 0), o.wish, o.document, r.said, r.facts"
+        " coalesce(o.expires_at, 0), o.wish, o.document, r.said, r.facts, d.development"
         " FROM device d LEFT JOIN device_seen s ON s.device_id = d.id"
         " LEFT JOIN device_order o ON o.device_id = d.id"
         " LEFT JOIN device_report r ON r.device_id = d.id ORDER BY d.name");

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "console/delivery/release.h"
+#include "console/delivery/wish.h"
 #include "console/devices.h"
 #include "console/fleet_parts.h"
 #include "diagnostics/assignment.h"
@@ -20,6 +20,9 @@
 struct draft {
     int64_t device_id;
     char product[NAME_SIZE], hardware[NAME_SIZE], key_id[SHA256_HEX];
+    bool development;
+    struct set_entry *running; /* by its own words */
+    size_t running_count;
     int64_t seq, seen, expires_at; /* of the order that it has */
     char before[SHA256_HEX];
     struct order order;
@@ -36,8 +39,24 @@ bool order_is_stale(const struct device *device, int64_t now)
     return device->wish_stale || device->order_expires_at < now + ORDER_RENEW_S;
 }
 
+static void running_copy(struct arena *arena, const struct device *device, struct draft *draft)
+{
+    draft->running = arena_array(arena, device->running_count, sizeof *draft->running);
+    for (size_t i = 0; i < device->running_count; i++) {
+        const struct running_asset *running = &device->running[i];
+        struct set_entry *entry = &draft->running[draft->running_count];
+
+        if (strlen(running->asset) >= sizeof entry->asset ||
+            strlen(running->version) >= sizeof entry->version)
+            continue; /* the check-in's own bounds say no */
+        strcpy(entry->asset, running->asset);
+        strcpy(entry->version, running->version);
+        draft->running_count++;
+    }
+}
+
 /* Clears the mark first: what changes from here on sets it again. */
-static bool draft_take(struct fleet *fleet, int64_t device_id, struct draft *draft)
+static bool draft_take(struct fleet *fleet, struct arena *arena, int64_t device_id, struct draft *draft)
 {
     fleet_lock(fleet);
     struct device *device = fleet_by_id(fleet, device_id);
@@ -48,7 +67,9 @@ static bool draft_take(struct fleet *fleet, int64_t device_id, struct draft *dra
         *draft = (struct draft){.device_id = device_id,
                                 .seq = device->order_seq,
                                 .seen = device->order_seen,
-                                .expires_at = device->order_expires_at};
+                                .expires_at = device->order_expires_at,
+                                .development = device->development};
+        running_copy(arena, device, draft);
         strcpy(draft->product, device->product);
         strcpy(draft->hardware, device->hardware);
         strcpy(draft->key_id, device->key.id);
@@ -60,6 +81,17 @@ static bool draft_take(struct fleet *fleet, int64_t device_id, struct draft *dra
 
 /* --- the wish
  * ----------------------------------------------------------------------------------------------------- */
+
+/* When and how a version is taken up; nothing where it is at once. */
+static void apply_digest(struct json_writer *writer, const struct apply *apply)
+{
+    if (!apply->after && !apply->window[0] && !apply->on_start && !apply->rate)
+        return;
+    json_write_integer(writer, NULL, apply->after);
+    json_write_string(writer, NULL, apply->window);
+    json_write_boolean(writer, NULL, apply->on_start);
+    json_write_integer(writer, NULL, apply->rate);
+}
 
 /* Everything that an order says but its number and times, as bytes to compare. */
 static void wish_digest(struct draft *draft)
@@ -73,23 +105,30 @@ static void wish_digest(struct draft *draft)
     for (size_t i = 0; i < order->set_count; i++) {
         json_write_string(&writer, NULL, order->set[i].asset);
         json_write_string(&writer, NULL, order->set[i].version);
+        apply_digest(&writer, &order->set[i].apply);
     }
     json_write_end(&writer, ']');
     for (size_t i = 0; i < order->run_count; i++)
-        text_printf(&out, "\n%s %lld %lld", order->runs[i].id, (long long)order->runs[i].start_after,
-                    (long long)order->runs[i].start_before);
+        text_printf(&out, "\n%s %lld %lld %lld %lld", order->runs[i].id,
+                    (long long)order->runs[i].start_after, (long long)order->runs[i].start_before,
+                    (long long)order->runs[i].not_after, (long long)order->runs[i].duration_s);
     sha256_hex(text_string(&out), out.size, draft->wish);
 }
 
 static bool draft_think(struct console *console, struct db_conn *conn, struct arena *arena,
-                        struct draft *draft, int64_t now, struct error *err)
+                        struct wish_batch *batch, struct draft *draft, int64_t now, struct error *err)
 {
     struct order *order = &draft->order;
+    const struct wish_device device = {.id = draft->device_id,
+                                       .product = draft->product,
+                                       .hardware = draft->hardware,
+                                       .development = draft->development,
+                                       .running = draft->running,
+                                       .running_count = draft->running_count};
 
     strcpy(order->device, draft->key_id);
     strcpy(order->product, draft->product);
-    if ((!order->set &&
-         !release_list(conn, arena, draft->product, draft->hardware, &order->set, &order->set_count, err)) ||
+    if (!wish_make_next(batch, &device, &order->set, &order->set_count, err) ||
         !assignment_orders(conn, arena, draft->device_id, &order->runs, &order->run_count, &draft->work, err))
         return false;
     wish_digest(draft);
@@ -145,15 +184,6 @@ static void draft_apply(struct fleet *fleet, const struct draft *draft)
     fleet_unlock(fleet);
 }
 
-/* Devices of the same product and hardware have the same set: read once. */
-static void set_borrow(struct draft *draft, const struct draft *before)
-{
-    if (strcmp(draft->product, before->product) || strcmp(draft->hardware, before->hardware))
-        return;
-    draft->order.set = before->order.set;
-    draft->order.set_count = before->order.set_count;
-}
-
 /* Not made: it is to be thought over again. */
 static void draft_drop(struct fleet *fleet, const struct draft *draft)
 {
@@ -174,10 +204,9 @@ static bool think_all(struct console *console, struct arena *arena, struct draft
     DB_DONE(conn) = db_read(console->db, err);
 
     *changed = false;
+    struct wish_batch *batch = wish_batch(conn, arena);
     for (size_t i = 0; conn && i < count; i++) {
-        if (i)
-            set_borrow(&drafts[i], &drafts[i - 1]);
-        if (!draft_think(console, conn, arena, &drafts[i], now, err))
+        if (!draft_think(console, conn, arena, batch, &drafts[i], now, err))
             return false;
         *changed |= drafts[i].changed;
     }
@@ -222,7 +251,7 @@ bool orders_make(struct console *console, const int64_t *device_ids, size_t coun
 
     pthread_mutex_lock(&console->fleet->orders);
     for (size_t i = 0; i < count; i++)
-        stale += draft_take(console->fleet, device_ids[i], &drafts[stale]);
+        stale += draft_take(console->fleet, &arena, device_ids[i], &drafts[stale]);
     bool made = !stale || make_all(console, &arena, drafts, stale, err);
     pthread_mutex_unlock(&console->fleet->orders);
     return made;
