@@ -31,7 +31,7 @@ const ACTS = {
         words: [(one) => `${is(one)} asked when ${one ? "its" : "their"} stage comes`, goOn, (one, r) => `${stay(one)}${r.state === "held" && failedOf(r) ? "; the failures so far are accepted" : ""}`],
     },
     advance: {
-        verb: "Advance", past: "goes to its next stage", icon: "skip", from: [...MOVING, "held", "paused", "awaiting_approval"],
+        verb: "Advance", past: "goes to its next stage", icon: "skip", from: [...MOVING, "held", "awaiting_approval"],
         touches: (r) => r.stages[r.stage]?.devices ?? 0,
         none: (r) => (r.stage >= r.stages.length ? "This is the last stage." : null),
         lead: (r) => `Stage ${r.stage + 1} begins now, for ${plural(r.stages[r.stage]?.devices ?? 0, "device")}, whatever the gates say of stage ${r.stage}.`,
@@ -97,7 +97,7 @@ export function ActDialog({ verb, rollout, close, done }) {
     const count = act.touches(r, p);
     const weight = useWeight({ name: r.asset, count, asks: true });
     async function submit() {
-        await api.post(at`/rollouts/${r.id}/` + verb, weight.reason ? { reason: weight.reason } : {});
+        await api.post(at`/rollouts/${r.id}/` + verb, { expect: r.state, ...(weight.reason && { reason: weight.reason }) });
         say(`Rollout ${r.id} ${act.past}.`);
         done?.();
         close();
@@ -122,7 +122,7 @@ export function ExcludeDialog({ rollout: r, devices, close, done }) {
     }
     return (
         <FormDialog title={`Exclude from rollout ${r.id}`} close={close} submit={submit} verb={`Exclude ${plural(devices.length, "device")}`} why={weight.why}>
-            <p>They are skipped. What has not begun stays as it is; what is on its way goes back to what its releases say.</p>
+            <p>They are skipped: who has not begun stays as it is, who is on the way goes back.</p>
             <ul class="names">{devices.slice(0, 50).map((one) => <li key={one}>{one}</li>)}{devices.length > 50 && <li class="muted">and {plural(devices.length - 50, "more")}</li>}</ul>
             {weight.fields}
         </FormDialog>

@@ -20,7 +20,7 @@ export function WithdrawDialog({ asset, version, close, done }) {
         <FormDialog title={`Withdraw ${asset.name} ${version.version}`} close={close} submit={submit} danger verb={`Withdraw ${version.version}`} why={weight.why}
             command={`locum asset withdraw ${shell(`${asset.product}/${asset.name}`)} ${shell(version.version)} --reason ${shell(weight.reason || "TEXT")}`}>
             <p>No device is offered it any more, by release, pin or rollout. Its files and its history stay. This cannot be undone: publish the same files as a new version.</p>
-            {released.length > 0 && <p>It is released now{released.some((r) => r.group) && ` (${released.map((r) => r.group ?? asset.product).join(", ")})`}: devices that do not run it yet stay with what they have.</p>}
+            {released.length > 0 && <p>It is released now{released.some((r) => r.group) && ` (${released.map((r) => r.group ?? asset.product).join(", ")})`}: devices that do not run it yet get what was released before it.</p>}
             <p><strong>{plural(version.devices ?? 0, "device")}</strong> {version.devices === 1 ? "runs" : "run"} it and {version.devices === 1 ? "goes" : "go"} on until another version is released.</p>
             {version.devices > 0 && <RunningIt asset={asset} version={version.version} />}
             {weight.fields}

@@ -65,10 +65,11 @@ function Stages({ rollout: r }) {
 /* What lets the next stage begin, with the figures so far. */
 function Gate({ rollout: r, stage }) {
     const failed = stage.counts.failed ?? 0;
+    const accepted = stage.accepted > 0 && ` (${number(stage.accepted)} accepted)`;
     const good = (stage.counts.applied ?? 0) + (stage.counts.already_current ?? 0);
     const last = stage.number === r.stages.length;
     const rows = [
-        r.max_failures && <>failed <strong class="num">{number(failed)}</strong>, at most {r.max_failures}</>,
+        r.max_failures && <>failed <strong class="num">{number(failed)}</strong>{accepted}, at most {r.max_failures}</>,
         r.min_successes && <>proven <strong class="num">{number(good)}</strong>, at least {number(r.min_successes)}</>,
         r.approval && !last && "a person's approval",
     ].filter(Boolean);
@@ -176,7 +177,7 @@ function Definition({ rollout: r }) {
             r.ends_at && ["ends", <Time at={r.ends_at} both />],
             ["created", <><Time at={r.created_at} both /> by {r.created_by}</>],
             r.ticket && ["ticket", r.ticket],
-            r.note && ["reason", r.note],
+            r.why && ["reason", r.why],
         ]} />
     );
 }

@@ -1,6 +1,7 @@
 // A new rollout: which version, whom, in which stages, behind which gates; beside it the dry run of exactly that.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, at } from "../api.js";
+import { listen } from "../live.js";
 import { go, params } from "../router.js";
 import { useResource, wants } from "../resource.js";
 import { whyNot } from "../session.js";
@@ -16,6 +17,7 @@ import { Time } from "../parts/time.jsx";
 import { useWeight } from "../parts/weight.jsx";
 
 const SETTLE_MS = 400;
+const AGAIN_MS = 5000;
 
 export function NewRollout() {
     const clone = params.value.get("clone");
@@ -95,7 +97,14 @@ function toBody(f, count) {
 function usePlan(body) {
     const [state, setState] = useState({ plan: null, error: null, of: null });
     const newest = useRef(null);
-    const tick = useResource(body && "/summary", wants.devices).at;
+    const [tick, setTick] = useState(0);
+    useEffect(() => {
+        let timer = null;
+        const stop = listen((type) => {
+            if (type === "device" || type === "group" || type === "reset") timer ??= setTimeout(() => { timer = null; setTick((n) => n + 1); }, AGAIN_MS);
+        });
+        return () => { clearTimeout(timer); stop(); };
+    }, []);
     useEffect(() => {
         newest.current = body;
         if (!body) return;
