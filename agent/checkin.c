@@ -34,7 +34,7 @@ void checkin_write(struct arena *arena, const struct checkin_said *said, struct 
     json_write_integer(&writer, "timestamp", said->timestamp);
     json_write_end(&writer, '}');
     for (const struct json *member = members ? members->first : NULL; member; member = member->next)
-        if ((!said->waiting || !string_is(member->key, "waiting")) && !string_is(member->key, "safe"))
+        if (!said->waiting || !string_is(member->key, "waiting"))
             json_write_value(&writer, member->key, member);
     if (said->waiting)
         json_write_string(&writer, "waiting", said->waiting);
