@@ -26,11 +26,18 @@ int cli_asset_list(struct cli *cli)
 
 int cli_asset_show(struct cli *cli)
 {
-    static const struct column fields[] = {{"product", "product"}, {"asset", "name"},        {"kind", "kind"},
-                                           {"newest", "newest"},   {"released", "released"}, {0}};
-    static const struct column columns[] = {
-        {"VERSION", "version"}, {"PUBLISHED", "published_at"}, {"AUTHOR", "author"}, {"FILES", "files"},
-        {"BYTES", "length"},    {"DEVICES", "devices"},        {"NOTES", "notes"},   {0}};
+    static const struct column fields[] = {{"product", "product"},
+                                           {"asset", "name"},
+                                           {"kind", "kind"},
+                                           {"newest", "newest"},
+                                           {"released", "released"},
+                                           {"releases", "releases"},
+                                           {0}};
+    static const struct column columns[] = {{"VERSION", "version"}, {"PUBLISHED", "published_at"},
+                                            {"AUTHOR", "author"},   {"FILES", "files"},
+                                            {"BYTES", "length"},    {"DEVICES", "devices"},
+                                            {"PROVEN", "proven"},   {"WITHDRAWN", "withdrawn.reason"},
+                                            {"NOTES", "notes"},     {0}};
     const char *path;
     const struct json *asset = NULL;
     if (!cli_asset_path(cli, cli->words[0], &path) || !(asset = cli_json(cli, "GET", path, NULL)))
