@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "console/audit.h"
+#include "console/delivery/product.h"
 #include "console/devices.h"
 #include "console/events.h"
 #include "diagnostics/assignment.h"
@@ -18,10 +19,10 @@ static const char *verb(const char *state)
 {
     static const struct {
         const char *state, *verb;
-    } verbs[] = {{"draft", "create"},  {"scheduled", "schedule"}, {"active", "start"},
-                 {"running", "start"}, {"paused", "pause"},       {"ended", "end"},
-                 {"aborted", "abort"}, {"completed", "complete"}, {"finishing", "finish"},
-                 {"expired", "expire"}};
+    } verbs[] = {{"draft", "create"},   {"scheduled", "schedule"},   {"active", "start"},
+                 {"running", "start"},  {"paused", "pause"},         {"ended", "end"},
+                 {"aborted", "abort"},  {"completed", "complete"},   {"finishing", "finish"},
+                 {"expired", "expire"}, {"return_now", "return now"}};
 
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (!strcmp(verbs[i].state, state))
@@ -125,9 +126,60 @@ static void told(void *context, const struct change *change)
     }
 }
 
+/* The device's order says something else: another deadline, or that it is not to begin. */
+static void wish(void *context, int64_t device_id)
+{
+    struct console *console = context;
+
+    fleet_lock(console->fleet);
+    struct device *device = fleet_by_id(console->fleet, device_id);
+    if (device)
+        device_wish_changed(device);
+    fleet_unlock(console->fleet);
+}
+
+/* --- what diagnostics asks
+ * -------------------------------------------------------------------------------------------- */
+
+/* The fact "timezone". Facts are JSON as we wrote them; reading all of it for each of 100,000 devices would
+ * take seconds, and whoever misleads this search misleads it about the own zone alone. */
+static void zone(void *context, int64_t device_id, char name[ZONE_NAME_SIZE])
+{
+    static const char member[] = "\"timezone\":\"";
+    struct console *console = context;
+
+    *name = '\0';
+    fleet_lock(console->fleet);
+    const struct device *device = fleet_by_id(console->fleet, device_id);
+    const char *found = device && device->facts ? strstr(device->facts, member) : NULL;
+    size_t size = found ? strcspn(found += sizeof member - 1, "\"\\") : 0;
+    if (size && size < ZONE_NAME_SIZE) {
+        memcpy(name, found, size);
+        name[size] = '\0';
+    }
+    fleet_unlock(console->fleet);
+}
+
+static bool approvals(void *context, struct db_conn *conn, const char *product, int *needed,
+                      struct error *err)
+{
+    char value[PRODUCT_VALUE_SIZE];
+
+    (void)context;
+    if (!product_setting_text(conn, product, PRODUCT_APPROVAL, value, err))
+        return false;
+    *needed = strcmp(value, "two") ? 1 : 2;
+    return true;
+}
+
 struct diagnostics *campaigns_open(struct console *console, struct error *err)
 {
-    const struct diagnostics_hooks hooks = {.context = console, .written = written, .told = told};
+    const struct diagnostics_hooks hooks = {.context = console,
+                                            .written = written,
+                                            .told = told,
+                                            .wish = wish,
+                                            .zone = zone,
+                                            .approvals = approvals};
 
     return diagnostics_open(console->db, console->repo, console->data_dirfd, &hooks, err);
 }

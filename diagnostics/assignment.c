@@ -83,8 +83,8 @@ static int64_t deadline(const struct assignment *assignment, enum assignment_sta
 
 #define ASSIGNMENT_COLUMNS                                                                                   \
     "a.id, a.campaign_id, a.run_number, a.device_id, a.state, a.alarm, a.reason_code, a.since, a.until, "    \
-    "a.start_after,"                                                                                         \
-    " a.started_at, a.ends_at, r.start_before, c.grace_s, c.duration_s FROM assignment a"                    \
+    "a.start_after, a.started_at, a.ends_at, coalesce(a.start_before, r.start_before), c.grace_s,"           \
+    " coalesce(a.duration_s, c.duration_s), c.window IS NOT NULL OR c.repeat IS NOT NULL FROM assignment a"  \
     " JOIN campaign c ON c.id = a.campaign_id"                                                               \
     " JOIN run r ON r.campaign_id = a.campaign_id AND r.number = a.run_number"
 
@@ -106,7 +106,8 @@ static void row_read(struct db_query *query, struct arena *arena, struct assignm
                                       .ends_at = db_integer(query, 11),
                                       .start_before = db_integer(query, 12),
                                       .grace_s = db_integer(query, 13),
-                                      .duration_s = db_integer(query, 14)};
+                                      .duration_s = db_integer(query, 14),
+                                      .windowed = db_integer(query, 15) != 0};
     memcpy(assignment->id, db_text(query, 0), RUN_ID_TEXT);
 }
 
@@ -122,6 +123,25 @@ bool assignment_find(struct db_conn *conn, struct arena *arena, const char *id, 
     if (!db_end(query, err))
         return false;
     return found || error_set(err, ERROR_MISSING, "there is no run %.32s on any device", id);
+}
+
+bool assignment_of_device(struct db_conn *conn, struct arena *arena, int64_t campaign, int64_t run,
+                          int64_t device_id, struct assignment *assignment, struct error *err)
+{
+    struct db_query *query =
+        db_query(conn, "SELECT " ASSIGNMENT_COLUMNS " WHERE a.campaign_id = :campaign AND a.run_number = :run"
+                       " AND a.device_id = :device");
+
+    db_bind_integer(query, ":campaign", campaign);
+    db_bind_integer(query, ":run", run);
+    db_bind_integer(query, ":device", device_id);
+    bool found = db_step(query);
+    if (found)
+        row_read(query, arena, assignment);
+    if (!db_end(query, err))
+        return false;
+    return found || error_set(err, ERROR_MISSING, "the device is not in campaign %lld, run %lld",
+                              (long long)campaign, (long long)run);
 }
 
 /* --- writing
@@ -169,6 +189,10 @@ bool assignment_set(struct act *act, struct assignment *assignment, enum assignm
         return error_set(err, ERROR_CONFLICT, "the assignment is no longer %s", states[from].name);
     assignment->state = to;
     assignment->since = now;
+    if (!assignment_counted(act, assignment->campaign, assignment->run, from, -1, err) ||
+        !assignment_counted(act, assignment->campaign, assignment->run, to, 1, err) ||
+        !assignment_step_add(act, assignment, assignment->told_at, reason ? reason->text : NULL, err))
+        return false;
     return told(act, assignment, from, reason, err);
 }
 
@@ -196,30 +220,51 @@ bool assignment_touch(struct act *act, const char *id, struct error *err)
     return db_run(query, NULL, err);
 }
 
-bool assignment_place(struct act *act, struct assignment *assignment, int64_t start, struct error *err)
+bool assignment_place(struct act *act, struct assignment *assignment, int64_t start, int64_t before,
+                      struct error *err)
 {
-    struct db_query *query = db_query(act->conn, "UPDATE assignment SET start_after = :start WHERE id = :id");
+    struct db_query *query = db_query(
+        act->conn, "UPDATE assignment SET start_after = :start, start_before = :before WHERE id = :id");
 
     db_bind_integer(query, ":start", start);
+    db_bind_integer(query, ":before", before);
     db_bind_text(query, ":id", assignment->id);
     assignment->start_after = start;
+    assignment->start_before = before;
     return db_run(query, NULL, err) && assignment_set(act, assignment, ASSIGNMENT_WAITING, NULL, err);
 }
 
-bool assignment_cancel(struct act *act, struct assignment *assignment, struct error *err)
+bool assignment_extend(struct act *act, struct assignment *assignment, int64_t duration_s, struct error *err)
 {
-    static const struct reason ended = {"ended", "the campaign was ended by a person"};
+    struct db_query *query =
+        db_query(act->conn, "UPDATE assignment SET duration_s = :duration, ends_at = nullif(:ends, 0),"
+                            " until = :until WHERE id = :id");
 
+    assignment->duration_s = duration_s;
+    if (assignment->state == ASSIGNMENT_RUNNING && assignment->started_at) {
+        assignment->ends_at = assignment->started_at + duration_s;
+        assignment->until = deadline(assignment, ASSIGNMENT_RUNNING, clock_now());
+    }
+    db_bind_integer(query, ":duration", duration_s);
+    db_bind_integer(query, ":ends", assignment->ends_at);
+    db_bind_integer(query, ":until", assignment->until);
+    db_bind_text(query, ":id", assignment->id);
+    return db_run(query, NULL, err);
+}
+
+bool assignment_cancel(struct act *act, struct assignment *assignment, const struct reason *reason,
+                       struct error *err)
+{
     switch (assignment->state) {
     case ASSIGNMENT_QUEUED:
     case ASSIGNMENT_WAITING:
-        return assignment_set(act, assignment, ASSIGNMENT_CANCELLED, &ended, err);
+        return assignment_set(act, assignment, ASSIGNMENT_CANCELLED, reason, err);
     case ASSIGNMENT_OFFERED:
     case ASSIGNMENT_SCHEDULED_ON_DEVICE:
     case ASSIGNMENT_DOWNLOADING:
     case ASSIGNMENT_VERIFYING:
     case ASSIGNMENT_RUNNING:
-        return assignment_set(act, assignment, ASSIGNMENT_CANCELLING, &ended, err);
+        return assignment_set(act, assignment, ASSIGNMENT_CANCELLING, reason, err);
     default:
         return true; /* on its way back, or over */
     }
@@ -273,8 +318,9 @@ bool assignment_offered(struct diagnostics *diagnostics, int64_t device_id, stru
 
     if (!act_begin(&act, diagnostics, NULL, err))
         return false;
-    struct db_query *query = db_query(act.conn, "SELECT " ASSIGNMENT_COLUMNS
-                                                " WHERE a.device_id = :device AND a.state = 'waiting'");
+    struct db_query *query =
+        db_query(act.conn, "SELECT " ASSIGNMENT_COLUMNS " WHERE a.device_id = :device AND a.state = 'waiting'"
+                           " AND r.state <> 'paused'");
     db_bind_integer(query, ":device", device_id);
     struct list *rows = rows_read(query, &act.arena, &good, err);
     return act_end(&act, good && rows_do(&act, rows, offer_one, clock_now(), err), err);
@@ -345,11 +391,26 @@ static bool may_be_on_image(const struct assignment *assignment)
            (assignment->state == ASSIGNMENT_CANCELLING && assignment->started_at);
 }
 
+/* The device never heard of it: it cannot have begun. */
+static bool never_given(const struct assignment *assignment)
+{
+    return assignment->state == ASSIGNMENT_QUEUED || assignment->state == ASSIGNMENT_WAITING;
+}
+
+static bool miss(struct act *act, struct assignment *assignment, struct error *err)
+{
+    const struct reason reason = {"missed_window", silence_texts[assignment->state]};
+
+    return assignment_set(act, assignment, ASSIGNMENT_SKIPPED, &reason, err);
+}
+
 static bool time_out(struct act *act, struct assignment *assignment, struct error *err)
 {
     const struct reason reason = {"timed_out", silence_texts[assignment->state]};
     bool uploading = assignment->state == ASSIGNMENT_UPLOADING;
 
+    if (assignment->windowed && never_given(assignment))
+        return miss(act, assignment, err);
     return assignment_set(act, assignment, ASSIGNMENT_FAILED, &reason, err) &&
            (!uploading || capture_settle(act, assignment->id, "partial", reason.text, err));
 }

@@ -33,7 +33,9 @@ struct assignment {
     enum assignment_state state;
     const char *alarm, *reason_code;                        /* or NULL; in the arena that it was read with */
     int64_t since, until, start_after, started_at, ends_at; /* Unix seconds, 0: not known */
-    int64_t start_before, grace_s, duration_s;              /* of run and campaign */
+    int64_t start_before, grace_s, duration_s;              /* its own, else of run and campaign */
+    bool windowed;                                          /* it has a window to miss, or comes again */
+    int64_t told_at; /* Unix seconds of the next step by the device's clock; 0: now */
 };
 
 /* Why an assignment is where it is. */
@@ -45,8 +47,11 @@ struct reason {
  * calls run_advance once it has set all. */
 bool assignment_set(struct act *act, struct assignment *assignment, enum assignment_state to,
                     const struct reason *reason, struct error *err);
-/* Gives a queued one its place: waiting, to begin at `start`. */
-bool assignment_place(struct act *act, struct assignment *assignment, int64_t start, struct error *err);
+/* Gives a queued one its place: waiting, to begin from `start` to `before`. */
+bool assignment_place(struct act *act, struct assignment *assignment, int64_t start, int64_t before,
+                      struct error *err);
+/* It may run so long in all. The order carries it; what runs goes on until then. */
+bool assignment_extend(struct act *act, struct assignment *assignment, int64_t duration_s, struct error *err);
 /* Writes or clears the alarm ("overdue", "lost", "revert_failed", NULL) with the next deadline. */
 bool assignment_alarm(struct act *act, struct assignment *assignment, const char *alarm, int64_t until,
                       struct error *err);
@@ -62,8 +67,12 @@ bool assignment_report(struct act *act, int64_t device_id, const struct public_k
 bool assignment_offered(struct diagnostics *diagnostics, int64_t device_id, struct error *err);
 /* Bytes of its capture arrived: it is not silent. */
 bool assignment_touch(struct act *act, const char *id, struct error *err);
-/* Cancels one: at once when the device has not begun, else it is asked to. */
-bool assignment_cancel(struct act *act, struct assignment *assignment, struct error *err);
+/* Cancels one: at once when the device does not know of it, else it is asked to. */
+bool assignment_cancel(struct act *act, struct assignment *assignment, const struct reason *reason,
+                       struct error *err);
+/* The assignment of a device in a run. MISSING when it is not in it. */
+bool assignment_of_device(struct db_conn *conn, struct arena *arena, int64_t campaign, int64_t run,
+                          int64_t device_id, struct assignment *assignment, struct error *err);
 /* The device holds an order without these runs and is on no image: cancelling assignments that never began
  * are over. */
 bool assignment_forgotten(struct diagnostics *diagnostics, int64_t device_id, struct error *err);
@@ -84,8 +93,35 @@ struct device_work {
 /* The runs of a device's order, at most 16, and its work. Lives in the arena. */
 bool assignment_orders(struct db_conn *conn, struct arena *arena, int64_t device_id, struct order_run **runs,
                        size_t *count, struct device_work *work, struct error *err);
-/* API.md "assignment"s of a run, by device name, as values inside an open array. */
-bool assignment_write_all(struct db_conn *conn, int64_t campaign, int64_t run, struct json_writer *writer,
-                          struct error *err);
+/* API.md "assignment"s of a run as values inside an open array: at most `limit` of those with a device id
+ * above `after`, in this `state` (NULL: any), by name. *last: `after` of the next page, 0 when there is none.
+ */
+#define ASSIGNMENTS_WRITTEN_MOST 1000
+struct assignment_choice {
+    int64_t campaign, run, after, limit;
+    const char *state;
+};
+bool assignment_write_some(struct db_conn *conn, const struct assignment_choice *choice,
+                           struct json_writer *writer, int64_t *last, struct error *err);
+/* API.md: one assignment with its "steps", as one value. MISSING. */
+bool assignment_write_one(struct db_conn *conn, int64_t campaign, int64_t run, int64_t device_id,
+                          struct json_writer *writer, struct error *err);
+
+/* --- assignment_count.c
+ * -------------------------------------------------------------------------------------------- */
+/* So many more (or fewer) are in a state. Called by the functions that write states and rows alone. */
+bool assignment_counted(struct act *act, int64_t campaign, int64_t run, enum assignment_state state,
+                        int64_t change, struct error *err);
+/* How many are in each state, of one run, or of all runs of a campaign (0). */
+bool assignment_counts(struct db_conn *conn, int64_t campaign, int64_t run, int64_t counts[ASSIGNMENT_STATES],
+                       struct error *err);
+/* --- assignment_step.c
+ * --------------------------------------------------------------------------------------------- */
+/* Notes that a step was taken, at `at` by the device's clock (Unix seconds; 0: now). */
+bool assignment_step_add(struct act *act, const struct assignment *assignment, int64_t at, const char *text,
+                         struct error *err);
+/* The member "steps". */
+bool assignment_write_steps(struct db_conn *conn, const char *id, struct json_writer *writer,
+                            struct error *err);
 
 #endif

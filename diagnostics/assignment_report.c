@@ -198,6 +198,7 @@ static void times_clip(struct assignment *assignment, const struct report *repor
 static bool times_take(struct act *act, struct assignment *assignment, const struct report *report,
                        struct error *err)
 {
+    bool begins = !assignment->started_at;
     struct db_query *query = db_query(
         act->conn,
         "UPDATE assignment SET started_at = coalesce(started_at, :at), ends_at = :ends WHERE id = :id");
@@ -206,7 +207,8 @@ static bool times_take(struct act *act, struct assignment *assignment, const str
     db_bind_integer(query, ":at", assignment->started_at);
     db_bind_integer(query, ":ends", assignment->ends_at);
     db_bind_text(query, ":id", assignment->id);
-    return db_run(query, NULL, err);
+    return db_run(query, NULL, err) &&
+           (!begins || run_begun(act, assignment->campaign, assignment->run, err));
 }
 
 static bool is_timed_out(const struct assignment *assignment)
@@ -252,6 +254,7 @@ bool assignment_report(struct act *act, int64_t device_id, const struct public_k
         assignment.device_id != device_id)
         return error_set(err, missing.kind == ERROR_SYSTEM ? ERROR_SYSTEM : ERROR_INPUT,
                          "run %s was never given to this device", report.run_id);
+    assignment.told_at = report.at;
     if (report.state == ASSIGNMENT_RUNNING && !times_take(act, &assignment, &report, err))
         return false;
     return state_take(act, &assignment, &report, err) &&

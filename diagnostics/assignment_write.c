@@ -24,6 +24,15 @@ static const char **strings_read(struct arena *arena, const char *text)
     return strings;
 }
 
+#define HOLD_S (INT64_C(366) * 86400)
+
+/* Paused: the device keeps the order and cannot begin. Whoever resumes sends it anew. */
+static void run_hold(struct order_run *run)
+{
+    run->start_after = run->start_before += HOLD_S;
+    run->not_after += HOLD_S;
+}
+
 static void run_read(struct db_query *query, struct arena *arena, struct order_run *run)
 {
     const char *params = db_text_copy(query, 11, arena);
@@ -41,8 +50,11 @@ static void run_read(struct db_query *query, struct arena *arena, struct order_r
                               .collect = strings_read(arena, db_text(query, 10)),
                               .params = json_read(arena, params, strlen(params), &json_limits_small, &err)};
     /* A time that a person chose is kept to the second. */
-    if (!db_is_null(query, 13))
+    if (db_integer(query, 13))
         run->start_after = start;
+    run->redact = strings_read(arena, db_text(query, 14));
+    if (db_integer(query, 15))
+        run_hold(run);
     memcpy(run->id, db_text(query, 0), RUN_ID_TEXT);
     strcpy(run->image, db_text(query, 3));
     strcpy(run->version, db_text(query, 4));
@@ -53,13 +65,17 @@ static bool runs_read(struct db_conn *conn, struct arena *arena, int64_t device_
 {
     struct db_query *query = db_query(
         conn,
-        "SELECT a.id, a.campaign_id, a.run_number, c.image, c.version, a.start_after, r.start_before, c.mode,"
-        " c.duration_s, c.max_output, c.collect, c.params, c.grace_s, c.at"
+        "SELECT a.id, a.campaign_id, a.run_number, c.image, c.version, a.start_after,"
+        " coalesce(a.start_before, r.start_before), c.mode, coalesce(a.duration_s, c.duration_s), "
+        "c.max_output,"
+        " c.collect, c.params, c.grace_s, c.at IS NOT NULL OR c.window IS NOT NULL OR c.repeat IS NOT NULL,"
+        " c.redact, r.state = 'paused' AND a.state = 'scheduled_on_device'"
         " FROM assignment a JOIN campaign c ON c.id = a.campaign_id"
         " JOIN run r ON r.campaign_id = a.campaign_id AND r.number = a.run_number"
         " WHERE a.device_id = :device AND a.state IN ('waiting', 'offered', 'scheduled_on_device', "
         "'downloading',"
-        " 'verifying', 'running', 'reverting', 'uploading') ORDER BY a.start_after, a.id LIMIT :most");
+        " 'verifying', 'running', 'reverting', 'uploading') AND (a.state <> 'waiting' OR r.state <> 'paused')"
+        " ORDER BY a.start_after, a.id LIMIT :most");
 
     db_bind_integer(query, ":device", device_id);
     db_bind_integer(query, ":most", RUNS_MOST);
@@ -74,9 +90,13 @@ static bool work_read(struct db_conn *conn, int64_t device_id, struct device_wor
 {
     struct db_query *query = db_query(
         conn,
-        "SELECT id, run_number, state, start_after FROM assignment WHERE device_id = :device AND state IN"
+        "SELECT a.id, a.run_number, a.state, a.start_after FROM assignment a JOIN run r"
+        " ON r.campaign_id = a.campaign_id AND r.number = a.run_number WHERE a.device_id = :device AND "
+        "a.state IN"
         " ('waiting', 'offered', 'scheduled_on_device', 'downloading', 'verifying', 'running', 'reverting',"
-        " 'uploading', 'cancelling') ORDER BY start_after DESC");
+        " 'uploading', 'cancelling') AND (r.state <> 'paused' OR a.state NOT IN ('waiting', "
+        "'scheduled_on_device'))"
+        " ORDER BY a.start_after DESC");
 
     *work = (struct device_work){0};
     db_bind_integer(query, ":device", device_id);
@@ -157,31 +177,101 @@ static void capture_member_write(struct db_query *query, struct json_writer *wri
     json_write_end(writer, '}');
 }
 
-bool assignment_write_all(struct db_conn *conn, int64_t campaign, int64_t run, struct json_writer *writer,
-                          struct error *err)
+/* Leaves the object open. */
+static void row_write(struct db_query *query, struct json_writer *writer)
+{
+    json_write_object(writer, NULL);
+    json_write_string(writer, "device", db_text(query, 0));
+    json_write_string(writer, "state", db_text(query, 1));
+    json_write_time(writer, "since", db_integer(query, 2));
+    json_write_time(writer, "until", db_integer(query, 3));
+    reason_write(query, writer);
+    json_write_string(writer, "alarm", db_text(query, 15));
+    json_write_time(writer, "start_after", db_integer(query, 16));
+    json_write_time(writer, "start_before", db_integer(query, 17));
+    json_write_integer(writer, "duration_s", db_integer(query, 18));
+    json_write_time(writer, "started_at", db_integer(query, 6));
+    json_write_time(writer, "ends_at", db_integer(query, 7));
+    reverted_write(query, writer);
+    capture_member_write(query, writer);
+}
+
+#define WRITTEN_COLUMNS                                                                                      \
+    "d.name, a.state, a.since, a.until, a.reason_code, a.reason_text, a.started_at, a.ends_at,"              \
+    " a.reverted_at, a.proof, a.proof_verified, k.id, k.state, k.reason, k.length, a.alarm, a.start_after,"  \
+    " coalesce(a.start_before, r.start_before), coalesce(a.duration_s, c.duration_s), a.device_id, a.id"
+#define WRITTEN_JOINS                                                                                        \
+    " JOIN device d ON d.id = a.device_id LEFT JOIN capture k ON k.assignment_id = a.id"                     \
+    " JOIN campaign c ON c.id = a.campaign_id JOIN run r ON r.campaign_id = a.campaign_id"                   \
+    " AND r.number = a.run_number"
+
+/* One more row than asked for is looked for: it tells that there is a next page. */
+static bool page_end(struct db_conn *conn, const struct assignment_choice *choice, int64_t *last,
+                     struct error *err)
 {
     struct db_query *query = db_query(
         conn,
-        "SELECT d.name, a.state, a.since, a.until, a.reason_code, a.reason_text, a.started_at, a.ends_at,"
-        " a.reverted_at, a.proof, a.proof_verified, k.id, k.state, k.reason, k.length, a.alarm"
-        " FROM assignment a JOIN device d ON d.id = a.device_id LEFT JOIN capture k ON k.assignment_id = a.id"
-        " WHERE a.campaign_id = :campaign AND a.run_number = :run ORDER BY d.name");
+        "SELECT device_id FROM assignment WHERE campaign_id = :campaign AND run_number = :run"
+        " AND device_id > :after AND (:state IS NULL OR state = :state) ORDER BY device_id LIMIT :limit");
+    int64_t count = 0, at = 0;
 
-    db_bind_integer(query, ":campaign", campaign);
-    db_bind_integer(query, ":run", run);
+    *last = 0;
+    db_bind_integer(query, ":campaign", choice->campaign);
+    db_bind_integer(query, ":run", choice->run);
+    db_bind_integer(query, ":after", choice->after);
+    db_bind_text(query, ":state", choice->state);
+    db_bind_integer(query, ":limit", choice->limit + 1);
+    while (db_step(query))
+        if (++count <= choice->limit)
+            at = db_integer(query, 0);
+        else
+            *last = at;
+    return db_end(query, err);
+}
+
+bool assignment_write_some(struct db_conn *conn, const struct assignment_choice *choice,
+                           struct json_writer *writer, int64_t *last, struct error *err)
+{
+    if (!page_end(conn, choice, last, err))
+        return false;
+    struct db_query *query = db_query(
+        conn, "SELECT " WRITTEN_COLUMNS " FROM (SELECT * FROM assignment WHERE campaign_id = :campaign"
+              " AND run_number = :run AND device_id > :after AND (:state IS NULL OR state = :state)"
+              " ORDER BY device_id LIMIT :limit) a" WRITTEN_JOINS " ORDER BY d.name");
+    db_bind_integer(query, ":campaign", choice->campaign);
+    db_bind_integer(query, ":run", choice->run);
+    db_bind_integer(query, ":after", choice->after);
+    db_bind_text(query, ":state", choice->state);
+    db_bind_integer(query, ":limit", choice->limit);
     while (db_step(query)) {
-        json_write_object(writer, NULL);
-        json_write_string(writer, "device", db_text(query, 0));
-        json_write_string(writer, "state", db_text(query, 1));
-        json_write_time(writer, "since", db_integer(query, 2));
-        json_write_time(writer, "until", db_integer(query, 3));
-        reason_write(query, writer);
-        json_write_string(writer, "alarm", db_text(query, 15));
-        json_write_time(writer, "started_at", db_integer(query, 6));
-        json_write_time(writer, "ends_at", db_integer(query, 7));
-        reverted_write(query, writer);
-        capture_member_write(query, writer);
+        row_write(query, writer);
         json_write_end(writer, '}');
     }
     return db_end(query, err);
+}
+
+bool assignment_write_one(struct db_conn *conn, int64_t campaign, int64_t run, int64_t device_id,
+                          struct json_writer *writer, struct error *err)
+{
+    char id[RUN_ID_TEXT] = "";
+    struct db_query *query =
+        db_query(conn, "SELECT " WRITTEN_COLUMNS " FROM assignment a" WRITTEN_JOINS
+                       " WHERE a.campaign_id = :campaign AND a.run_number = :run AND a.device_id = :device");
+
+    db_bind_integer(query, ":campaign", campaign);
+    db_bind_integer(query, ":run", run);
+    db_bind_integer(query, ":device", device_id);
+    if (db_step(query)) {
+        row_write(query, writer);
+        memcpy(id, db_text(query, 20), RUN_ID_TEXT);
+    }
+    if (!db_end(query, err))
+        return false;
+    if (!*id)
+        return error_set(err, ERROR_MISSING, "the device is not in campaign %lld, run %lld",
+                         (long long)campaign, (long long)run);
+    if (!assignment_write_steps(conn, id, writer, err))
+        return false;
+    json_write_end(writer, '}');
+    return true;
 }

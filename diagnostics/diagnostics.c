@@ -8,10 +8,15 @@
 #include "diagnostics/run.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct told {
     struct change change;
     struct told *next;
+};
+struct wished {
+    int64_t device_id;
+    struct wished *next;
 };
 
 struct diagnostics *diagnostics_open(struct db *db, struct repo *repo, int data_dirfd,
@@ -39,6 +44,15 @@ void diagnostics_close(struct diagnostics *diagnostics)
     free(diagnostics);
 }
 
+void diagnostics_zone(const struct diagnostics *diagnostics, int64_t device_id, char name[ZONE_NAME_SIZE])
+{
+    *name = '\0';
+    if (diagnostics->hooks.zone)
+        diagnostics->hooks.zone(diagnostics->hooks.context, device_id, name);
+    if (!*name)
+        strcpy(name, "UTC");
+}
+
 /* --- acts
  * ---------------------------------------------------------------------------------------------------------
  */
@@ -48,6 +62,7 @@ bool act_begin(struct act *act, struct diagnostics *diagnostics, const char *ope
     act->diagnostics = diagnostics;
     act->operator_name = operator_name;
     act->first = NULL;
+    act->wished = NULL;
     act->last = &act->first;
     act->conn = db_write(diagnostics->db, err);
     if (!act->conn)
@@ -68,6 +83,14 @@ bool act_changed(struct act *act, const struct change *change, struct error *err
     return !hooks->written || hooks->written(hooks->context, act->conn, &told->change, err);
 }
 
+void act_wish(struct act *act, int64_t device_id)
+{
+    struct wished *wished = arena_alloc(&act->arena, sizeof *wished);
+
+    *wished = (struct wished){device_id, act->wished};
+    act->wished = wished;
+}
+
 bool act_end(struct act *act, bool good, struct error *err)
 {
     struct diagnostics_hooks *hooks = &act->diagnostics->hooks;
@@ -79,6 +102,9 @@ bool act_end(struct act *act, bool good, struct error *err)
     for (struct told *told = act->first; good && told; told = told->next)
         if (hooks->told)
             hooks->told(hooks->context, &told->change);
+    for (struct wished *wished = act->wished; good && wished; wished = wished->next)
+        if (hooks->wish)
+            hooks->wish(hooks->context, wished->device_id);
     arena_end(&act->arena);
     return good;
 }
@@ -86,12 +112,16 @@ bool act_end(struct act *act, bool good, struct error *err)
 /* --- the step
  * ----------------------------------------------------------------------------------------------------- */
 
+#define STEP_MS                                                                                              \
+    25 /* a step gives the database's writer back after that, with the rest left for the next one */
+
 struct open_run {
     int64_t campaign, number;
+    bool filling, ended;
     struct open_run *next;
 };
 
-/* Runs whose time has come or that may have a free place. */
+/* Runs whose time has come, that may have a free place, or that are being made or ended slice by slice. */
 static bool runs_open(struct diagnostics *diagnostics, struct arena *arena, struct open_run **runs,
                       struct error *err)
 {
@@ -101,39 +131,58 @@ static bool runs_open(struct diagnostics *diagnostics, struct arena *arena, stru
     if (!conn)
         return false;
     struct db_query *query = db_query(
-        conn,
-        "SELECT r.campaign_id, r.number FROM run r WHERE (r.state = 'scheduled' AND r.starts_at <= :now)"
-        " OR (r.state IN ('scheduled', 'running') AND EXISTS (SELECT 1 FROM assignment a"
-        " WHERE a.campaign_id = r.campaign_id AND a.run_number = r.number AND a.state = 'queued'))");
+        conn, "SELECT r.campaign_id, r.number, r.filled IS NOT NULL, r.ended_by IS NOT NULL FROM run r"
+              " JOIN campaign c ON c.id = r.campaign_id WHERE r.state IN ('scheduled', 'running', 'paused')"
+              " AND (r.filled IS NOT NULL OR (r.ended_by IS NOT NULL AND r.looked >= 0)"
+              " OR (c.state IN ('scheduled', 'active') AND ((r.state = 'scheduled' AND r.starts_at <= :now)"
+              " OR EXISTS (SELECT 1 FROM run_count k WHERE k.campaign_id = r.campaign_id AND k.run_number = "
+              "r.number"
+              " AND k.state = 'queued' AND k.count > 0))))");
     db_bind_integer(query, ":now", clock_now());
     while (db_step(query)) {
         struct open_run *run = arena_alloc(arena, sizeof *run);
 
-        *run = (struct open_run){db_integer(query, 0), db_integer(query, 1), *runs};
+        *run = (struct open_run){db_integer(query, 0), db_integer(query, 1), db_integer(query, 2) != 0,
+                                 db_integer(query, 3) != 0, *runs};
         *runs = run;
     }
     return db_end(query, err);
 }
 
-static bool advance_one(struct diagnostics *diagnostics, const struct open_run *run, struct error *err)
+static bool slice(struct diagnostics *diagnostics, const struct open_run *run, bool *more, struct error *err)
 {
     struct act act;
+    bool good;
 
+    *more = false;
     if (!act_begin(&act, diagnostics, NULL, err))
         return false;
-    return act_end(&act, run_advance(&act, run->campaign, run->number, clock_now(), err), err);
+    if (run->ended)
+        good = run_abort_more(&act, run->campaign, run->number, more, err);
+    else if (run->filling)
+        good = run_fill(&act, run->campaign, run->number, err);
+    else
+        good = run_advance_more(&act, run->campaign, run->number, clock_now(), more, err);
+    return act_end(&act, good, err);
 }
 
 bool diagnostics_step(struct diagnostics *diagnostics, struct error *err)
 {
     ARENA(arena);
     struct open_run *runs;
+    int64_t ends_ms = clock_boot_ms() + STEP_MS;
 
     if (!campaign_step(diagnostics, clock_now(), err) || !assignment_step(diagnostics, clock_now(), err) ||
         !runs_open(diagnostics, &arena, &runs, err))
         return false;
-    for (; runs; runs = runs->next)
-        if (!advance_one(diagnostics, runs, err))
-            return false;
+    for (; runs; runs = runs->next) {
+        bool more = true;
+
+        while (more) {
+            if (!slice(diagnostics, runs, &more, err))
+                return false;
+            more = more && clock_boot_ms() < ends_ms;
+        }
+    }
     return true;
 }

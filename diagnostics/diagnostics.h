@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/db.h"
 #include "base/error.h"
+#include "diagnostics/zone.h"
 #include "repo/repo.h"
 
 #include <stdbool.h>
@@ -33,6 +34,13 @@ struct diagnostics_hooks {
     bool (*written)(void *context, struct db_conn *conn, const struct change *change, struct error *err);
     /* After the commit: live events, orders to be thought over. */
     void (*told)(void *context, const struct change *change);
+    /* After the commit: a device's order may say something else although no state changed. May be NULL. */
+    void (*wish)(void *context, int64_t device_id);
+    /* The IANA zone of a device, by its own word; "" when it has said none. NULL: all are in UTC. */
+    void (*zone)(void *context, int64_t device_id, char name[ZONE_NAME_SIZE]);
+    /* How many people must stand behind a diagnostic image of this product: 1 or 2. NULL: 1. */
+    bool (*approvals)(void *context, struct db_conn *conn, const char *product, int *needed,
+                      struct error *err);
 };
 
 struct diagnostics {
@@ -48,8 +56,10 @@ struct diagnostics {
 struct diagnostics *diagnostics_open(struct db *db, struct repo *repo, int data_dirfd,
                                      const struct diagnostics_hooks *hooks, struct error *err);
 void diagnostics_close(struct diagnostics *diagnostics); /* NULL is fine */
-/* What time alone brings: runs that begin, places that are free, deadlines that passed. Every second; any one
- * thread at a time. */
+/* The IANA name of a device's zone; "UTC" when it has said none. */
+void diagnostics_zone(const struct diagnostics *diagnostics, int64_t device_id, char name[ZONE_NAME_SIZE]);
+/* What time alone brings: runs that are made, begin or end, places that are free, deadlines that passed: a
+ * slice of it where there is much. Several times a second; any one thread at a time. */
 bool diagnostics_step(struct diagnostics *diagnostics, struct error *err);
 
 /* One transaction and what it changed. */
@@ -59,6 +69,7 @@ struct act {
     struct arena arena;
     const char *operator_name; /* NULL: the system or a device */
     struct told *first, **last;
+    struct wished *wished; /* devices whose orders may say something else */
 };
 bool act_begin(struct act *act, struct diagnostics *diagnostics, const char *operator_name,
                struct error *err);
@@ -67,5 +78,7 @@ bool act_begin(struct act *act, struct diagnostics *diagnostics, const char *ope
 bool act_end(struct act *act, bool good, struct error *err);
 /* Called by the function that wrote a state. */
 bool act_changed(struct act *act, const struct change *change, struct error *err);
+/* The device's order may say something else. */
+void act_wish(struct act *act, int64_t device_id);
 
 #endif

@@ -241,7 +241,7 @@ size_t schedule_next(const struct schedule *schedule, const struct zone *zone, i
         struct span span = schedule_span(schedule, zone, day++);
         if (span.start > schedule->until)
             break;
-        if (span.before > now)
+        if (schedule->has_window ? span.before > now : span.start > now - 60)
             spans[count++] = span;
     }
     return count;
@@ -285,7 +285,8 @@ bool schedule_occurrence(const struct schedule *schedule, struct zone *const *zo
         *found = whole(schedule, zones, count, day++, now, &first_end);
         if (found->start > schedule->until)
             return false;
-        if (first_end > now)
+        /* Without a window nothing says how late is too late: what lies behind does not begin. */
+        if (schedule->has_window ? first_end > now : found->start > now - 60)
             return true;
     }
     return false;

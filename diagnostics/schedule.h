@@ -54,8 +54,8 @@ struct span schedule_span(const struct schedule *schedule, const struct zone *zo
 /* Of one that does not repeat, asked for at `now`: at `at` or now, or at the first moment after it in the
  * window. */
 struct span schedule_once(const struct schedule *schedule, const struct zone *zone, int64_t now);
-/* The next spans in a zone whose end lies after `now`, at most `most`; how many. One that does not repeat has
- * one. */
+/* The next spans in a zone that have not gone by at `now`, at most `most`; how many. One that does not repeat
+ * has one. */
 size_t schedule_next(const struct schedule *schedule, const struct zone *zone, int64_t now,
                      struct span *spans, size_t most);
 
@@ -64,8 +64,8 @@ struct occurrence {
     int64_t day;           /* 0 for one that does not repeat */
     int64_t start, before; /* the earliest start, the latest end */
 };
-/* The first date from `day` on whose window is still to come, or open, in every zone at `now`. False when
- * there is none any more. */
+/* The first date from `day` on whose window, or start where there is no window, has not gone by in any zone
+ * at `now`. False when there is none any more. */
 bool schedule_occurrence(const struct schedule *schedule, struct zone *const *zones, size_t count,
                          int64_t day, int64_t now, struct occurrence *found);
 

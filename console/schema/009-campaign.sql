@@ -61,3 +61,4 @@ CREATE TABLE assignment_step (
     text TEXT,                               -- the reason's sentence
     PRIMARY KEY (assignment_id, n)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX campaign_by_state ON campaign (state);

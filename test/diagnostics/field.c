@@ -27,6 +27,35 @@ static void hook_told(void *context, const struct change *change)
     field->told++;
 }
 
+static void hook_wish(void *context, int64_t device_id)
+{
+    struct field *field = context;
+
+    assert_true(device_id > 0);
+    field->wished++;
+}
+
+static void hook_zone(void *context, int64_t device_id, char name[ZONE_NAME_SIZE])
+{
+    struct field *field = context;
+
+    *name = '\0';
+    for (int n = 0; n < FIELD_DEVICES; n++)
+        if (field->devices[n] == device_id && field->zones[n])
+            strcpy(name, field->zones[n]);
+}
+
+static bool hook_approvals(void *context, struct db_conn *conn, const char *product, int *needed,
+                           struct error *err)
+{
+    struct field *field = context;
+
+    (void)conn, (void)err;
+    assert_string_equal(product, "demo");
+    *needed = field->approvals ? field->approvals : 1;
+    return true;
+}
+
 static void publish_image(struct field *field)
 {
     static const char limits[] =
@@ -72,22 +101,40 @@ static void add_device(struct field *field, int n)
     assert_ok(db_commit(conn, &err), err);
 }
 
-int field_setup(void **state)
+static void field_open(struct field *field)
 {
-    struct field *field = calloc(1, sizeof *field);
     char path[96];
     struct error err = {0};
+    const struct diagnostics_hooks hooks = {.context = field,
+                                            .written = hook_written,
+                                            .told = hook_told,
+                                            .wish = hook_wish,
+                                            .zone = hook_zone,
+                                            .approvals = hook_approvals};
 
-    log_level = LOG_ERROR;
-    scratch_make(&field->scratch);
     snprintf(path, sizeof path, "%s/console.db", field->scratch.path);
     field->db = db_open(path, schema_migrations, &err);
     assert_ok(field->db, err);
     field->repo = repo_open(field->scratch.fd, field->scratch.path, field->db, &err);
     assert_ok(field->repo, err);
-    const struct diagnostics_hooks hooks = {field, hook_written, hook_told};
     field->diagnostics = diagnostics_open(field->db, field->repo, field->scratch.fd, &hooks, &err);
     assert_ok(field->diagnostics, err);
+}
+
+static void field_close(struct field *field)
+{
+    diagnostics_close(field->diagnostics);
+    repo_close(field->repo);
+    db_close(field->db);
+}
+
+int field_setup(void **state)
+{
+    struct field *field = calloc(1, sizeof *field);
+
+    log_level = LOG_ERROR;
+    scratch_make(&field->scratch);
+    field_open(field);
     publish_image(field);
     for (int n = 0; n < FIELD_DEVICES; n++)
         add_device(field, n);
@@ -95,18 +142,54 @@ int field_setup(void **state)
     return 0;
 }
 
+void field_reopen(struct field *field)
+{
+    field_close(field);
+    field_open(field);
+}
+
+void field_count(struct field *field)
+{
+    struct error err = {0};
+    DB_DONE(conn) = db_read(field->db, &err);
+
+    assert_ok(conn, err);
+    struct db_query *query = db_query(
+        conn,
+        "SELECT r.campaign_id, r.number, coalesce(k.state, a.state), coalesce(k.count, 0), coalesce(a.rows, "
+        "0)"
+        " FROM run r JOIN (SELECT campaign_id, run_number, state, count(*) AS rows FROM assignment"
+        " GROUP BY campaign_id, run_number, state) a ON a.campaign_id = r.campaign_id AND a.run_number = "
+        "r.number"
+        " LEFT JOIN run_count k ON k.campaign_id = a.campaign_id AND k.run_number = a.run_number"
+        " AND k.state = a.state WHERE coalesce(k.count, 0) <> a.rows"
+        " UNION ALL SELECT k.campaign_id, k.run_number, k.state, k.count, 0 FROM run_count k"
+        " WHERE k.count <> 0 AND NOT EXISTS (SELECT 1 FROM assignment a WHERE a.campaign_id = k.campaign_id"
+        " AND a.run_number = k.run_number AND a.state = k.state)");
+    if (db_step(query))
+        fail_msg("campaign %lld run %lld: %lld %s are counted, %lld there", (long long)db_integer(query, 0),
+                 (long long)db_integer(query, 1), (long long)db_integer(query, 3), db_text(query, 2),
+                 (long long)db_integer(query, 4));
+    assert_ok(db_end(query, &err), err);
+}
+
 int field_teardown(void **state)
 {
     struct field *field = *state;
 
+    field_count(field);
     clock_shift(0);
-    diagnostics_close(field->diagnostics);
-    repo_close(field->repo);
-    db_close(field->db);
+    field_close(field);
     scratch_remove(&field->scratch);
     arena_end(&field->arena);
     free(field);
     return 0;
+}
+
+void field_at(struct field *field, int64_t at)
+{
+    field->shifted += at - clock_now();
+    clock_shift(field->shifted);
 }
 
 void field_wait(struct field *field, int64_t seconds)
@@ -197,7 +280,7 @@ const char *field_run(struct field *field, int64_t campaign)
     assert_ok(conn, err);
     struct db_query *query =
         db_query(conn, "SELECT r.state, c.state FROM run r JOIN campaign c ON c.id = r.campaign_id"
-                       " WHERE c.id = :campaign");
+                       " WHERE c.id = :campaign ORDER BY r.number LIMIT 1");
     db_bind_integer(query, ":campaign", campaign);
     if (db_step(query))
         state = arena_printf(&field->arena, "%s, %s", db_text(query, 0), db_text(query, 1));

@@ -23,12 +23,20 @@ struct field {
     struct diagnostics *diagnostics;
     int64_t devices[FIELD_DEVICES]; /* row ids of d1, d2, d3 */
     struct private_key keys[FIELD_DEVICES];
-    int written, told; /* how often the hooks were called */
+    int written, told, wished;        /* how often the hooks were called */
+    const char *zones[FIELD_DEVICES]; /* IANA names; NULL: none said */
+    int approvals;                    /* people behind an image; 0: one */
     struct arena arena;
     int64_t shifted; /* seconds that the clock was moved */
 };
 int field_setup(void **state);
 int field_teardown(void **state);
+/* The kept counters equal their rows, of every run. field_teardown asks it as well. */
+void field_count(struct field *field);
+/* As after a kill: the database and all above it are closed without a word and opened again. */
+void field_reopen(struct field *field);
+/* Sets the wall clock to this moment (Unix seconds), without a step. */
+void field_at(struct field *field, int64_t at);
 /* Moves the wall clock on and does one step. */
 void field_wait(struct field *field, int64_t seconds);
 /* A campaign for the first `devices` devices; its id. */

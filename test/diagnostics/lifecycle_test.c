@@ -69,7 +69,7 @@ static void a_run_takes_every_listed_step_and_no_other(void **state)
     static const struct expected expected[] = {
         {"scheduled", " running paused finishing completed aborted expired "},
         {"running", " paused finishing completed aborted expired "},
-        {"paused", " running finishing completed aborted expired "},
+        {"paused", " scheduled running finishing completed aborted expired "},
         {"finishing", " completed aborted "},
         {"completed", ""},
         {"aborted", ""},
