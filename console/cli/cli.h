@@ -148,6 +148,12 @@ int cli_campaign_create(struct cli *cli);
 int cli_campaign_list(struct cli *cli);
 int cli_campaign_show(struct cli *cli);
 int cli_campaign_end(struct cli *cli);
+int cli_rollout_create(struct cli *cli);
+int cli_rollout_list(struct cli *cli);
+int cli_rollout_show(struct cli *cli);
+int cli_rollout_watch(struct cli *cli);
+int cli_rollout_do(struct cli *cli); /* the verb is the route's last word */
+int cli_rollout_exclude(struct cli *cli);
 int cli_run_show(struct cli *cli);
 int cli_run_watch(struct cli *cli);
 int cli_capture_list(struct cli *cli);
