@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "console/audit.h"
 #include "console/console.h"
+#include "console/delivery/product.h"
 #include "console/delivery/withdraw.h"
 #include "console/events.h"
 #include "console/fleet.h"
@@ -28,6 +29,7 @@ bool put_version(struct json_writer *json, struct db_conn *conn, const struct as
         json_write_string(json, NULL, *revision);
     json_write_end(json, ']');
     json_write_raw(json, "requires", row->requires, strlen(row->requires));
+    json_write_string(json, "marker", row->marker);
     json_write_string(json, "title", row->title);
     json_write_string(json, "notes", row->notes);
     json_write_string(json, "author", row->author);
@@ -276,6 +278,18 @@ static bool read_publication(struct request *request, struct publication *public
            read_files(request, files, manifest, err);
 }
 
+/* Does the product ask that binaries say what they are? */
+static bool read_marker_rule(struct request *request, struct publication *publication, struct error *err)
+{
+    char value[PRODUCT_VALUE_SIZE];
+    DB_DONE(conn) = db_read(request->console->db, err);
+
+    if (!conn || !product_setting_text(conn, publication->manifest.product, PRODUCT_MARKERS, value, err))
+        return false;
+    publication->marker_required = string_is(value, "required");
+    return true;
+}
+
 /* The commit in git is the truth; the audit follows it. */
 static bool note_publication(struct request *request, const struct publication *publication,
                              struct error *err)
@@ -299,7 +313,7 @@ void versions_publish(struct request *request)
     struct error err;
     TEXT(out);
 
-    if (!read_publication(request, &publication, &err) ||
+    if (!read_publication(request, &publication, &err) || !read_marker_rule(request, &publication, &err) ||
         !repo_publish(request->console->repo, &publication, &published, &err) ||
         (!published.already && !note_publication(request, &publication, &err)) ||
         !write_version(request, publication.manifest.version, published.already, false, &out, &err)) {

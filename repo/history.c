@@ -57,7 +57,7 @@ bool repo_versions(struct db_conn *conn, struct arena *arena, const char *produc
     struct db_query *query =
         db_query(conn, "SELECT version, manifest, commit_id, activation, counter, "
                        "published_at, files, length, author, title, "
-                       "notes, hardware, listed, requires FROM versions WHERE product = :product "
+                       "notes, hardware, listed, requires, marker FROM versions WHERE product = :product "
                        "AND asset = :asset ORDER BY number DESC");
     db_bind_text(query, ":product", product);
     db_bind_text(query, ":asset", asset);
@@ -80,6 +80,7 @@ bool repo_versions(struct db_conn *conn, struct arena *arena, const char *produc
         row->hardware = hardware_list(arena, db_text(query, 11));
         row->listed = db_integer(query, 12) != 0;
         row->requires = db_text_copy(query, 13, arena);
+        row->marker = db_text_copy(query, 14, arena);
     }
     if (!db_end(query, err))
         return false;

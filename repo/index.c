@@ -147,15 +147,16 @@ static bool asset_upsert(struct db_conn *conn, const struct manifest *manifest, 
 
 static bool version_insert(struct db_conn *conn, struct arena *arena, const struct gitrepo_commit *commit,
                            int64_t number, const struct deed *deed, const struct manifest *manifest,
-                           const char *sha256, struct error *err)
+                           const char *sha256, const char *marker, struct error *err)
 {
     struct db_query *query = db_query(
         conn,
         "INSERT INTO versions (number, product, asset, version, manifest, commit_id, activation, counter, "
-        "published_at, files, length, author, title, notes, hardware, requires) VALUES (:number, :product, "
+        "published_at, files, length, author, title, notes, hardware, requires, marker) VALUES (:number, "
+        ":product, "
         ":asset, "
         ":version, :manifest, :commit, :activation, :counter, :at, :files, :length, :author, :title, :notes, "
-        ":hardware, :requires)");
+        ":hardware, :requires, :marker)");
     db_bind_integer(query, ":number", number);
     db_bind_text(query, ":product", manifest->product);
     db_bind_text(query, ":asset", manifest->asset);
@@ -172,6 +173,7 @@ static bool version_insert(struct db_conn *conn, struct arena *arena, const stru
     db_bind_text(query, ":notes", deed->notes);
     db_bind_text(query, ":hardware", hardware_json(arena, manifest->hardware));
     db_bind_text(query, ":requires", requires_json(arena, manifest->requires));
+    db_bind_text(query, ":marker", marker);
     return db_run(query, NULL, err);
 }
 
@@ -217,6 +219,17 @@ static bool manifest_of(struct repo *repo, struct arena *arena, const struct git
                      manifest->version);
 }
 
+/* Column "marker": read again from the files, which are what the version is. */
+static const char *marker_word(struct repo *repo, const struct manifest *manifest)
+{
+    struct marker_check check;
+    struct error ignored = {0};
+
+    if (!kind_has_marker(manifest->kind) || !markers_read(repo, manifest, &check, &ignored))
+        return NULL;
+    return check.marked ? "marked" : "unmarked";
+}
+
 static bool commit_index(struct repo *repo, struct db_conn *conn, const struct gitrepo_commit *commit,
                          int64_t number, struct error *err)
 {
@@ -235,7 +248,8 @@ static bool commit_index(struct repo *repo, struct db_conn *conn, const struct g
         return true; /* a commit that is not ours must not stop the others */
     }
     return asset_upsert(conn, &manifest, commit->at, err) &&
-           version_insert(conn, &arena, commit, number, &deed, &manifest, sha256, err) &&
+           version_insert(conn, &arena, commit, number, &deed, &manifest, sha256,
+                          marker_word(repo, &manifest), err) &&
            history_insert(conn, commit, number, &deed, err);
 }
 

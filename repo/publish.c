@@ -323,6 +323,29 @@ static bool version_commit(struct repo *repo, struct publish_job *job, struct ch
                          message_make(job->arena, job->publication), job->published->commit, err);
 }
 
+bool markers_read(struct repo *repo, const struct manifest *manifest, struct marker_check *check,
+                  struct error *err)
+{
+    marker_check_init(check, manifest);
+    for (size_t i = 0; i < manifest->file_count && check->left > 0; i++) {
+        int64_t size;
+        FD(fd) = object_open(repo, manifest->files[i].sha256, &size, err);
+        if (fd < 0 || !marker_check_file(check, fd, err))
+            return false;
+    }
+    return true;
+}
+
+/* The version must be the one that was built. */
+static bool markers_check(struct repo *repo, const struct publication *publication, struct error *err)
+{
+    struct marker_check check;
+
+    return !kind_has_marker(publication->manifest.kind) ||
+           (markers_read(repo, &publication->manifest, &check, err) &&
+            marker_check_end(&check, publication->marker_required, err));
+}
+
 static bool publish_run(struct repo *repo, void *context, struct error *err)
 {
     struct publish_job *job = context;
@@ -331,6 +354,8 @@ static bool publish_run(struct repo *repo, void *context, struct error *err)
     struct known known;
     if (!change_begin(repo, job->arena, &change, err) || !known_read(repo, manifest, &known, err) ||
         !objects_check(repo, manifest, err) || !manifest_prepare(repo, job, &known, err))
+        return false;
+    if (!known.has_version && !markers_check(repo, job->publication, err))
         return false;
     if (!known.has_version)
         return version_commit(repo, job, &change, err);

@@ -54,6 +54,7 @@ struct publication {
     bool kind_open;           /* true: the kind of the asset, data at first, whatever manifest.kind says */
     bool counter_given;    /* false: the counter of the same version, else of the newest before, 0 at first */
     bool activation_given; /* false: the kind's default */
+    bool marker_required;  /* kinds that carry markers: refuse a version none of whose files has one */
     const char *title, *notes; /* may be NULL; at most 200 and 16,384 bytes */
     const char *author;        /* the operator's name */
 };
@@ -113,6 +114,7 @@ struct version_row {
     int64_t counter, published_at, files, total;
     const char *author, *title, *notes, **hardware;
     const char *requires; /* JSON object */
+    const char *marker;   /* "marked", "unmarked"; NULL: kinds without markers, or not known */
     bool listed;          /* in the signed metadata: devices may install it */
 };
 /* Versions of an asset, newest publication first. MISSING when there is no such asset. */

@@ -4,6 +4,7 @@
 
 #include "repo/document.h"
 #include "repo/git.h"
+#include "repo/marker.h"
 #include "repo/metadata.h"
 #include "repo/repo.h"
 
@@ -61,6 +62,12 @@ bool layout_pointer_read(const void *bytes, size_t size, char sha256[SHA256_HEX]
 /* The line of .gitattributes that takes a plain file out of lfs again. */
 void layout_plain_line(struct text *out, const char *path);
 #define LAYOUT_FIRST_LINE "files/** filter=lfs diff=lfs merge=lfs -text\n"
+
+/* --- publish.c
+ * ----------------------------------------------------------------------------------------------------- */
+/* Looks through a version's files; MISSING when one is not there. */
+bool markers_read(struct repo *repo, const struct manifest *manifest, struct marker_check *check,
+                  struct error *err);
 
 /* --- keys.c
  * -------------------------------------------------------------------------------------------------------- */
