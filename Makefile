@@ -10,7 +10,7 @@
 #   make fuzz       each parser of foreign bytes for FUZZ_SECONDS (60); needs clang
 #   make lint       the arrows between folders, names, formatting, warnings
 #   make format     lays out the C sources as .clang-format says
-#   make install    below DESTDIR and prefix (/usr/local): programs, pages, systemd units
+#   make install    below DESTDIR and prefix (/usr/local): programs, pages, systemd units, the header for apps
 #   make clean      removes what was built; installed npm packages stay, so that no network is needed afterwards
 #   make setup      only the set-up that make test does first
 #
@@ -28,6 +28,7 @@ bindir ?= $(prefix)/bin
 libdir ?= $(prefix)/lib/locum
 wwwdir ?= $(prefix)/share/locum/www
 unitdir ?= $(prefix)/lib/systemd/system
+includedir ?= $(prefix)/include
 
 SANITIZE ?=
 variant_ :=
@@ -270,9 +271,10 @@ run:
 
 UNITS_SYSTEMD := console/locum.service agent/locum-agent.service agent/locum-agent-keep.service
 install: all
-	install -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(libdir)' '$(DESTDIR)$(unitdir)' '$(DESTDIR)$(wwwdir)'
+	install -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(libdir)' '$(DESTDIR)$(unitdir)' '$(DESTDIR)$(wwwdir)' '$(DESTDIR)$(includedir)'
 	install -m 0755 $(OUT)/locum $(OUT)/locum-agent '$(DESTDIR)$(bindir)/'
 	install -m 0644 $(TLS) '$(DESTDIR)$(libdir)/'
+	install -m 0644 agent/include/locum_marker.h '$(DESTDIR)$(includedir)/'
 	rm -rf '$(DESTDIR)$(wwwdir)' && cp -r --no-preserve=ownership build/www '$(DESTDIR)$(wwwdir)'
 	for unit in $(UNITS_SYSTEMD); do \
 	    sed 's|@bindir@|$(bindir)|g' $$unit.in > '$(DESTDIR)$(unitdir)'/$${unit##*/} || exit 1; \
