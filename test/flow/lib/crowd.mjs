@@ -1,0 +1,185 @@
+// Many devices in one process, each with a key, a session and a life of its own: they enrol, check in when they were told to, take up what
+// their orders say and report it, all over the device protocol of agent/PROTOCOL.md on TLS that is verified. What they do not do: TUF, files, apps.
+import { randomBytes } from 'node:crypto';
+import { Agent, request } from 'node:https';
+import { Hand, canonical, sha256 } from './hand.mjs';
+
+const SOCKETS = 24; // connections that all devices share, as behind a front
+const later = (ms) => new Promise((done) => setTimeout(done, ms));
+const seconds = () => Date.now() / 1000;
+
+/** Does `work` for each item, `width` at once. */
+export async function each(items, width, work) {
+  const left = items.entries();
+  await Promise.all(Array.from({ length: width }, async () => { for (const [index, item] of left) await work(item, index); }));
+}
+
+/* How a device behaves; each answers for itself. */
+const plain = {
+  adopts: () => true,      // (asset, version): takes it up; a string: refuses it for that reason
+  hears: () => true,       // (order): false: falls silent on it, for good
+  runs: () => 'done',      // (run): 'done', or { code, text } to fail with
+};
+
+class Simulated extends Hand {
+  constructor(crowd, name, ways) {
+    super(crowd.world);
+    Object.assign(this, { crowd, name, ways: { ...plain, ...ways }, silent: false, work: new Map(), failed: new Map() });
+    this.said.app = { state: 'running', pid: 7, since: new Date().toISOString().replace(/\.\d+/, '') };
+    this.started = 0; // diagnostic runs that began
+  }
+  call(method, path, body, { token = this.token, headers = {} } = {}) {
+    const bytes = body === undefined ? null : Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
+    return new Promise((done, fail) => {
+      const out = request(`${this.crowd.world.deviceUrl}${path}`, {
+        method, agent: this.crowd.agent, headers: { ...(token ? { authorization: `Bearer ${token}` } : {}), ...(bytes ? { 'content-length': bytes.length } : {}), ...headers },
+      }, (answer) => {
+        const pieces = [];
+        answer.on('data', (piece) => pieces.push(piece));
+        answer.on('error', fail);
+        answer.on('end', () => {
+          const text = Buffer.concat(pieces).toString();
+          let json = null;
+          try { json = JSON.parse(text); } catch { /* not JSON */ }
+          done({ status: answer.statusCode, json, text, retry: Number(answer.headers['retry-after'] ?? 0) });
+        });
+      });
+      out.on('error', fail);
+      out.end(bytes);
+    });
+  }
+  /** A report, kept until the console has taken it. */
+  async tell(report) {
+    const id = randomBytes(16).toString('hex'), at = new Date().toISOString();
+    for (;;) {
+      const answer = await this.sure('POST', '/device/reports', { reports: [{ id, at, ...report }] });
+      if (answer.status === 200 || this.silent || this.crowd.stopping) return;
+      if (answer.status < 500 && answer.status !== 429) throw new Error(`${this.name}: report ${report.type} ${report.state}: ${answer.status} ${answer.text}`);
+      await later(500);
+    }
+  }
+  /** A request that is made again until the console answers, with a new session where the old one is not known. */
+  async sure(method, path, body) {
+    for (let wait = 100; ; wait = Math.min(wait * 2, 2000)) {
+      if (this.crowd.stopping) return { status: 0 };
+      try {
+        if (!this.token) await this.open();
+        const answer = await this.call(method, path, body);
+        if (answer.status !== 401) return answer;
+        this.token = null;
+      } catch (error) {
+        if (!['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT'].includes(error.code) && !/hang up|socket|nonce/.test(error.message)) throw error;
+      }
+      await later(wait);
+    }
+  }
+  async turn() {
+    const answer = await this.sure('POST', '/device/checkin', this.said);
+    if (answer.status !== 200) return 1 + answer.retry || 1;
+    this.crowd.checkins++;
+    const { order, poll_s } = answer.json;
+    if (order) await this.take(order.signed);
+    return order ? 0.1 : poll_s;
+  }
+  async take(order) {
+    if (order.seq <= this.said.order_seq) throw new Error(`${this.name}: order ${order.seq} after ${this.said.order_seq}`);
+    if (!this.ways.hears(order)) { this.silent = true; return; }
+    this.said.order_seq = order.seq;
+    const changed = [];
+    for (const { asset, version } of order.set) {
+      const has = this.said.assets[asset];
+      if (has?.version === version) { delete has.wanted; delete has.reason; continue; }
+      const verdict = this.ways.adopts(asset, version);
+      if (verdict === true) {
+        this.said.assets[asset] = { version, sha256: await this.crowd.manifest(this.product, asset, version), state: 'idle', result: 1 };
+        changed.push(asset);
+      } else {
+        this.said.assets[asset] = { version: has?.version ?? null, sha256: has?.sha256 ?? null, state: 'idle', result: 8, wanted: version, reason: verdict };
+      }
+    }
+    const names = order.set.map((one) => one.asset);
+    for (const asset of Object.keys(this.said.assets)) if (!names.includes(asset)) { delete this.said.assets[asset]; changed.push(asset); }
+    if (changed.length) {
+      const set = Object.entries(this.said.assets).filter(([, one]) => one.version).map(([asset, one]) => ({ asset, manifest: one.sha256, version: one.version }));
+      this.said.set = sha256(canonical(set.sort((a, b) => (a.asset < b.asset ? -1 : 1))));
+      this.said.generation++;
+      await this.tell({ type: 'swap', generation: this.said.generation, result: 1, changed, duration_ms: 12, bytes: 1, reason: null });
+    }
+    for (const run of order.runs) if (!this.work.has(run.id)) this.work.set(run.id, this.image(run));
+    this.wanted = new Map(order.runs.map((run) => [run.id, run]));
+  }
+  /** One diagnostic run, from its order to the end. */
+  async image(run) {
+    const ends = this.ways.runs(run);
+    const told = (state, more = {}) => this.tell({ type: 'assignment', run: run.id, state, reason: null, ...more });
+    const given = () => this.wanted?.has(run.id) && !this.silent;
+    await told('downloading');
+    await told('verifying');
+    while (seconds() < run.start_after && given()) await later(50);
+    if (!given()) return told('cancelled');
+    if (seconds() > run.start_before) return told('skipped', { reason: { code: 'missed_window', text: 'its time had passed' } });
+    if (ends !== 'done') return told('failed', { reason: ends });
+    if (this.said.image) throw new Error(`${this.name}: two images at once`);
+    this.started++;
+    this.crowd.on++;
+    this.crowd.most = Math.max(this.crowd.most, this.crowd.on);
+    const began = seconds(), time = (at) => new Date(at * 1000).toISOString().replace(/\.\d+/, '');
+    const length = () => (this.wanted.get(run.id) ?? run).duration_s;
+    const ends_at = time(began + length());
+    this.said.image = { run: run.id, campaign: run.campaign, image: run.image, version: run.version, state: 'running', started_at: time(began), ends_at };
+    await told('running', { ends_at });
+    while (seconds() < began + length() && given()) await later(50);
+    const end = given() ? 'exited' : 'cancelled';
+    this.said.image = null;
+    this.crowd.on--;
+    await told('reverting');
+    await told('uploading', { proof: this.proof(run.id, { end }), capture: 'complete' });
+    const bytes = Buffer.from(`time,load\n${Math.floor(began)},1\n`);
+    await this.sure('POST', `/device/captures/${run.id}`, { files: [{ path: 'counters.csv', length: bytes.length, sha256: sha256(bytes), type: 'timeseries' }], omitted: [], complete: true });
+    await this.sure('PATCH', `/device/captures/${run.id}/0?offset=0`, bytes);
+    await told(end === 'cancelled' ? 'cancelled' : 'done', { capture: 'complete' });
+  }
+  async live() {
+    await later(Math.random() * 1000);
+    while (!this.crowd.stopping && !this.silent) {
+      const wait = await this.turn();
+      for (let end = Date.now() + wait * 1000 * (0.9 + Math.random() * 0.2); Date.now() < end && !this.crowd.stopping;) await later(Math.min(200, end - Date.now()));
+    }
+    await Promise.all(this.work.values());
+  }
+}
+
+export class Crowd {
+  /** `ways(name, index)`: how that one behaves. */
+  static async open(world, count, { product = 'demo', prefix = 'sim', hardware = null, ways = () => ({}) } = {}) {
+    const crowd = new Crowd();
+    Object.assign(crowd, { world, stopping: false, checkins: 0, on: 0, most: 0, manifests: new Map(), devices: [] });
+    const { ca } = await world.api('POST', '/claims', { product });
+    crowd.agent = new Agent({ keepAlive: true, maxSockets: SOCKETS, ca });
+    const digits = String(count - 1).length;
+    for (let i = 0; i < count; i++) {
+      const name = `${prefix}-${String(i).padStart(digits, '0')}`;
+      crowd.devices.push(Object.assign(new Simulated(crowd, name, ways(name, i)), { product }));
+    }
+    await each(crowd.devices, 16, async (device) => {
+      const { code } = await world.api('POST', '/claims', { product });
+      const answer = await device.enrol(code, { name: device.name, hardware });
+      if (answer.status !== 200) throw new Error(`enrol ${device.name}: ${answer.status} ${answer.text}`);
+    });
+    crowd.lives = Promise.all(crowd.devices.map((device) => device.live().catch((error) => { crowd.broken ??= error; })));
+    return crowd;
+  }
+  /** The hash of a version's manifest, asked once. */
+  manifest(product, asset, version) {
+    const key = `${product}/${asset}/${version}`;
+    if (!this.manifests.has(key)) this.manifests.set(key, this.world.api('GET', `/assets/${product}/${asset}/versions/${version}`).then((one) => one.sha256));
+    return this.manifests.get(key);
+  }
+  count(test) { return this.devices.filter(test).length; }
+  async close() {
+    this.stopping = true;
+    await this.lives;
+    this.agent.destroy();
+    if (this.broken) throw this.broken;
+  }
+}
