@@ -24,8 +24,12 @@ handler groups_list, groups_show, groups_create, groups_change, groups_delete;
 /* handlers_devices.c */
 handler claims_create, devices_list, devices_show, devices_timeline, devices_preview;
 handler devices_accept, devices_reject, devices_retire, devices_tag;
+/* handlers_pins.c */
+handler devices_pin, devices_unpin, devices_develop, devices_why;
 /* handlers_campaigns.c, handlers_captures.c, handlers_summary.c */
 handler images_list, campaigns_list, campaigns_create, campaigns_show, campaigns_end, runs_show;
+handler campaigns_pause, campaigns_resume, campaigns_approve; /* handlers_runs.c */
+handler runs_devices, runs_device, runs_return_now, runs_extend, runs_cancel;
 handler captures_list, captures_show, captures_file, summary_show;
 /* handlers_rollouts.c */
 handler rollouts_list, rollouts_create, rollouts_show, rollouts_devices, rollouts_failures, rollouts_timeline;

@@ -1,8 +1,9 @@
 /* Diagnostic images, campaigns and runs. */
-#include "console/handlers.h"
+#include "console/handlers_campaigns.h"
 
 #include "base/clock.h"
 #include "console/console.h"
+#include "console/fleet.h"
 #include "console/filter.h"
 #include "diagnostics/campaign.h"
 #include "diagnostics/image.h"
@@ -14,6 +15,8 @@
 #define LIST_DEFAULT 200
 #define LIST_MOST 1000
 #define WORDS_MOST 500 /* bytes of ticket and reason */
+#define TIME_MOST 40   /* bytes of a time, a window, a mode */
+#define STRINGS_MOST 64
 
 static const struct json_limits create_limits = {.bytes = 4 << 20, .values = 110000, .depth = 8};
 
@@ -79,13 +82,13 @@ void images_list(struct request *request)
 /* --- creating
  * ----------------------------------------------------------------------------------------------------- */
 
-static bool names_to_ids(struct request *request, const struct json *names, struct campaign_plan *plan,
-                         struct error *err)
+bool devices_named(struct request *request, const struct json *names, const int64_t **device_ids,
+                   size_t *count, struct error *err)
 {
     struct fleet *fleet = request->console->fleet;
     int64_t *ids = arena_array(request->arena, names->size, sizeof *ids);
-    size_t count = 0;
 
+    *count = 0;
     for (const struct json *name = names->first; name; name = name->next) {
         fleet_lock(fleet);
         const struct device *device = name->type == JSON_STRING ? fleet_by_name(fleet, name->string) : NULL;
@@ -98,10 +101,9 @@ static bool names_to_ids(struct request *request, const struct json *names, stru
                              "there is no device %.64s", name->string ? name->string : "of that kind");
         if (gone)
             return error_set(err, ERROR_INPUT, "device %.64s was rejected or retired", name->string);
-        ids[count++] = id;
+        ids[(*count)++] = id;
     }
-    plan->device_ids = ids;
-    plan->device_count = count;
+    *device_ids = ids;
     return true;
 }
 
@@ -172,7 +174,8 @@ static bool devices_choose(struct request *request, const struct json *body, str
             return false;
         plan->device_ids =
             filter_choose(filter, request->console->fleet, request->arena, false, &plan->device_count);
-    } else if (!json_need_array(body, "devices", &names, err) || !names_to_ids(request, names, plan, err)) {
+    } else if (!json_need_array(body, "devices", &names, err) ||
+               !devices_named(request, names, &plan->device_ids, &plan->device_count, err)) {
         return false;
     }
     ids_unique(request->arena, plan);
@@ -232,32 +235,172 @@ static bool maybe_words(const struct json *body, const char *key, const char **w
     return true;
 }
 
+/* A member that is a string of at most `most` bytes, or absent. */
+static bool maybe_string(const struct json *body, const char *key, size_t most, const char **text,
+                         struct error *err)
+{
+    const struct json *member = json_get(body, key);
+
+    if (!member || member->type == JSON_NULL)
+        return true;
+    if (member->type != JSON_STRING || member->size > most)
+        return error_set(err, ERROR_INPUT, "\"%s\" must be a string of at most %zu bytes", key, most);
+    *text = member->string;
+    return true;
+}
+
+/* A member that is an array of strings, or absent; NULL-terminated. */
+static bool maybe_strings(struct request *request, const struct json *body, const char *key,
+                          const char ***strings, struct error *err)
+{
+    const struct json *member = json_get(body, key);
+    size_t count = 0;
+
+    if (!member || member->type == JSON_NULL)
+        return true;
+    if (!json_need_array(body, key, &member, err))
+        return false;
+    if (member->size > STRINGS_MOST)
+        return error_set(err, ERROR_LIMIT, "\"%s\" has at most %d entries", key, STRINGS_MOST);
+    *strings = arena_array(request->arena, member->size + 1, sizeof **strings);
+    for (const struct json *one = member->first; one; one = one->next) {
+        if (one->type != JSON_STRING)
+            return error_set(err, ERROR_INPUT, "\"%s\" must be an array of strings", key);
+        (*strings)[count++] = one->string;
+    }
+    return true;
+}
+
 static bool when_read(const struct json *body, struct campaign_plan *plan, struct error *err)
 {
-    const struct json *at = json_get(body, "at");
+    const struct json *blackout = json_get(body, "blackout");
 
-    if (!at || at->type == JSON_NULL)
-        return true;
-    return (at->type == JSON_STRING && time_parse(at->string, &plan->at)) ||
-           error_set(err, ERROR_INPUT, "\"at\" must be a time such as 2026-11-21T14:30:00Z");
+    plan->words.blackout = blackout && blackout->type != JSON_NULL ? blackout : NULL;
+    return maybe_string(body, "at", TIME_MOST, &plan->words.at, err) &&
+           maybe_string(body, "window", TIME_MOST, &plan->words.window, err) &&
+           maybe_string(body, "repeat", WORDS_MOST, &plan->words.repeat, err) &&
+           maybe_string(body, "until", TIME_MOST, &plan->words.until, err) &&
+           maybe_integer(body, "count", 1, &plan->occurrences, err);
+}
+
+/* What the campaign makes of the image's limits. */
+static bool narrow_read(struct request *request, const struct json *body, struct campaign_plan *plan,
+                        struct error *err)
+{
+    const struct json *params = json_get(body, "params");
+
+    return maybe_string(body, "mode", TIME_MOST, &plan->mode, err) &&
+           maybe_string(body, "max_failures", TIME_MOST, &plan->max_failures, err) &&
+           maybe_strings(request, body, "collect", &plan->collect, err) &&
+           maybe_strings(request, body, "redact", &plan->redact, err) &&
+           maybe_integer(body, "max_output", 1, &plan->max_output, err) &&
+           (!params || params->type == JSON_NULL || json_need_object(body, "params", &plan->params, err));
 }
 
 static bool plan_read(struct request *request, const struct json *body, struct campaign_plan *plan,
                       struct error *err)
 {
-    static const char *const allowed[] = {"image",  "devices", "filter", "duration_s",   "at", "parallel",
-                                          "params", "ticket",  "reason", "expect_count", NULL};
-    const struct json *params = json_get(body, "params");
+    static const char *const allowed[] = {
+        "image",   "devices",      "filter",       "duration_s", "at",      "parallel", "params", "ticket",
+        "reason",  "expect_count", "mode",         "window",     "repeat",  "until",    "count",  "blackout",
+        "collect", "redact",       "max_failures", "max_output", "dry_run", NULL};
 
     *plan = (struct campaign_plan){.operator_name = request->operator_name};
-    if (!json_only(body, allowed, err) || !image_read(request, body, plan, err) ||
-        !json_need_integer(body, "duration_s", 1, INT32_MAX, &plan->duration_s, err) ||
-        !maybe_integer(body, "parallel", 1, &plan->parallel, err) || !when_read(body, plan, err) ||
-        !maybe_words(body, "ticket", &plan->ticket, err) || !maybe_words(body, "reason", &plan->reason, err))
-        return false;
-    if (params && params->type != JSON_NULL && !json_need_object(body, "params", &plan->params, err))
-        return false;
-    return devices_choose(request, body, plan, err) && count_check(body, plan, err);
+    return json_only(body, allowed, err) && image_read(request, body, plan, err) &&
+           json_need_integer(body, "duration_s", 1, INT32_MAX, &plan->duration_s, err) &&
+           maybe_integer(body, "parallel", 1, &plan->parallel, err) && when_read(body, plan, err) &&
+           maybe_words(body, "ticket", &plan->ticket, err) &&
+           maybe_words(body, "reason", &plan->reason, err) && narrow_read(request, body, plan, err) &&
+           devices_choose(request, body, plan, err) && count_check(body, plan, err);
+}
+
+/* --- dry run
+ * ------------------------------------------------------------------------------------------------------ */
+
+#define SAMPLES_MOST 5
+
+/* Why a device would not run an image, by what is known of it. */
+enum unable { ABLE, NOT_ACCEPTED, CLONE_SUSPECTED, NO_DIAGNOSTICS, UNABLE_KINDS };
+static const char *const unable_texts[UNABLE_KINDS] = {
+    [NOT_ACCEPTED] = "not accepted yet: it gets no orders",
+    [CLONE_SUSPECTED] = "a clone is suspected: it gets no orders until a person decides",
+    [NO_DIAGNOSTICS] = "its agent says that it cannot run diagnostic images",
+};
+
+static enum unable device_unable(const struct device *device)
+{
+    static const char member[] = "\"diagnostics\":\"";
+    const char *said = device->facts ? strstr(device->facts, member) : NULL;
+
+    if (device->admission != ADMISSION_ACCEPTED)
+        return NOT_ACCEPTED;
+    if (device->clone_suspected)
+        return CLONE_SUSPECTED;
+    return said && strncmp(said + sizeof member - 1, "yes\"", 4) ? NO_DIAGNOSTICS : ABLE;
+}
+
+struct seen {
+    int64_t offline;
+    struct {
+        int64_t devices;
+        char samples[SAMPLES_MOST][NAME_SIZE];
+    } unable[UNABLE_KINDS];
+};
+
+static void devices_look(struct request *request, const struct campaign_plan *plan, struct seen *seen)
+{
+    struct fleet *fleet = request->console->fleet;
+
+    fleet_lock(fleet);
+    for (size_t i = 0; i < plan->device_count; i++) {
+        const struct device *device = fleet_by_id(fleet, plan->device_ids[i]);
+        enum connectivity connectivity = device_connectivity(fleet, device, clock_now());
+        enum unable why = device_unable(device);
+
+        seen->offline += connectivity == OFFLINE || connectivity == NEVER_SEEN;
+        if (seen->unable[why].devices++ < SAMPLES_MOST)
+            strcpy(seen->unable[why].samples[seen->unable[why].devices - 1], device->name);
+    }
+    fleet_unlock(fleet);
+}
+
+static void unable_write(const struct seen *seen, struct json_writer *writer)
+{
+    json_write_array(writer, "unable");
+    for (int why = ABLE + 1; why < UNABLE_KINDS; why++) {
+        if (!seen->unable[why].devices)
+            continue;
+        json_write_object(writer, NULL);
+        json_write_string(writer, "why", unable_texts[why]);
+        json_write_integer(writer, "devices", seen->unable[why].devices);
+        json_write_array(writer, "samples");
+        for (int i = 0; i < SAMPLES_MOST && i < seen->unable[why].devices; i++)
+            json_write_string(writer, NULL, seen->unable[why].samples[i]);
+        json_write_end(writer, ']');
+        json_write_end(writer, '}');
+    }
+    json_write_end(writer, ']');
+}
+
+static void plan_answer(struct request *request, const struct campaign_plan *plan)
+{
+    TEXT(out);
+    struct json_writer writer;
+    struct seen seen = {0};
+    struct error err = {0};
+
+    devices_look(request, plan, &seen);
+    json_write_init(&writer, &out);
+    json_write_object(&writer, NULL);
+    json_write_integer(&writer, "matches", (int64_t)plan->device_count);
+    json_write_integer(&writer, "offline", seen.offline);
+    unable_write(&seen, &writer);
+    if (!campaign_preview(request->console->diagnostics, plan, &writer, &err)) {
+        answer_error(request, &err);
+        return;
+    }
+    json_write_end(&writer, '}');
+    answer_json(request, 200, &out);
 }
 
 void campaigns_create(struct request *request)
@@ -269,8 +412,12 @@ void campaigns_create(struct request *request)
     int64_t id;
     const struct json *body = request_json(request, &create_limits, &err);
 
-    if (!body || !plan_read(request, body, &plan, &err) ||
-        !campaign_create(request->console->diagnostics, &plan, &id, &err)) {
+    bool good = body && plan_read(request, body, &plan, &err);
+    if (good && json_boolean(body, "dry_run", false)) {
+        plan_answer(request, &plan);
+        return;
+    }
+    if (!good || !campaign_create(request->console->diagnostics, &plan, &id, &err)) {
         answer_error(request, &err);
         return;
     }
@@ -288,7 +435,7 @@ void campaigns_create(struct request *request)
 /* --- reading
  * ------------------------------------------------------------------------------------------------------ */
 
-static bool read_number(const char *text, const char *what, int64_t *number, struct error *err)
+bool number_read(const char *text, const char *what, int64_t *number, struct error *err)
 {
     return int64_parse(text, 1, INT64_MAX, number) ||
            error_set(err, ERROR_MISSING, "there is no %s \"%.40s\"", what, text);
@@ -332,7 +479,7 @@ void campaigns_list(struct request *request)
     answer_json(request, 200, &out);
 }
 
-static void campaign_answer(struct request *request, int64_t id)
+void campaign_answer(struct request *request, int64_t id)
 {
     TEXT(out);
     struct json_writer writer;
@@ -351,37 +498,8 @@ void campaigns_show(struct request *request)
     struct error err = {0};
     int64_t id;
 
-    if (read_number(request->params[0], "campaign", &id, &err))
+    if (number_read(request->params[0], "campaign", &id, &err))
         campaign_answer(request, id);
-    else
-        answer_error(request, &err);
-}
-
-void campaigns_end(struct request *request)
-{
-    struct error err = {0};
-    int64_t id;
-
-    if (read_number(request->params[0], "campaign", &id, &err) &&
-        campaign_end(request->console->diagnostics, id, request->operator_name, &err))
-        campaign_answer(request, id);
-    else
-        answer_error(request, &err);
-}
-
-void runs_show(struct request *request)
-{
-    TEXT(out);
-    struct json_writer writer;
-    struct error err = {0};
-    int64_t campaign, number;
-    DB_DONE(conn) = db_read(request->console->db, &err);
-
-    json_write_init(&writer, &out);
-    if (conn && read_number(request->params[0], "campaign", &campaign, &err) &&
-        read_number(request->params[1], "run", &number, &err) &&
-        run_write(conn, campaign, number, true, &writer, &err))
-        answer_json(request, 200, &out);
     else
         answer_error(request, &err);
 }

@@ -51,6 +51,8 @@ static bool write_number(struct cli *cli, struct json_writer *writer, const char
     return true;
 }
 
+/* "--at" of a campaign that repeats is a date and time of day on each device's own clock: it goes as it was
+ * typed. */
 static bool write_times(struct cli *cli, struct json_writer *writer)
 {
     int64_t seconds, at;
@@ -61,11 +63,42 @@ static bool write_times(struct cli *cli, struct json_writer *writer)
     json_write_integer(writer, "duration_s", seconds);
     if (!when || string_is(when, "now"))
         return true;
+    if (cli_value(cli, "repeat")) {
+        json_write_string(writer, "at", when);
+        return true;
+    }
     if (!time_parse(when, &at))
         return error_set(&cli->err, ERROR_INPUT, "--at takes a time such as 2026-11-21T14:30:00Z, not \"%s\"",
                          when);
     json_write_time(writer, "at", at);
     return true;
+}
+
+/* Options that go as they are, when they are there. */
+static void write_words(struct cli *cli, struct json_writer *writer)
+{
+    static const struct {
+        const char *option, *member;
+    } words[] = {{"mode", "mode"},
+                 {"window", "window"},
+                 {"repeat", "repeat"},
+                 {"until", "until"},
+                 {"ticket", "ticket"},
+                 {"reason", "reason"},
+                 {"max-failures", "max_failures"}};
+    static const char *const lists[] = {"collect", "redact", "blackout"};
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (cli_value(cli, words[i].option))
+            json_write_string(writer, words[i].member, cli_value(cli, words[i].option));
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        size_t count;
+        const char **values = cli_values(cli, lists[i], &count);
+        if (count)
+            write_strings(writer, lists[i], values, count);
+    }
+    if (cli_flag(cli, "dry-run"))
+        json_write_boolean(writer, "dry_run", true);
 }
 
 static bool campaign_write(struct cli *cli, struct text *body)
@@ -81,14 +114,33 @@ static bool campaign_write(struct cli *cli, struct text *body)
     else
         json_write_string(&writer, "filter", cli_value(cli, "filter"));
     if (!write_times(cli, &writer) || !write_number(cli, &writer, "parallel", "parallel") ||
-        !write_number(cli, &writer, "expect-count", "expect_count") || !write_params(cli, &writer))
+        !write_number(cli, &writer, "expect-count", "expect_count") ||
+        !write_number(cli, &writer, "count", "count") ||
+        !write_number(cli, &writer, "max-output", "max_output") || !write_params(cli, &writer))
         return false;
-    if (cli_value(cli, "ticket"))
-        json_write_string(&writer, "ticket", cli_value(cli, "ticket"));
-    if (cli_value(cli, "reason"))
-        json_write_string(&writer, "reason", cli_value(cli, "reason"));
+    write_words(cli, &writer);
     json_write_end(&writer, '}');
     return true;
+}
+
+/* What would happen: figures on standard output, each occurrence in UTC and in the devices' zones. */
+static int plan_print(struct cli *cli, const struct json *plan)
+{
+    static const struct column fields[] = {
+        {"devices", "matches"},          {"offline", "offline"},         {"busy", "busy"},
+        {"at most bytes", "bytes_most"}, {"approval", "needs_approval"}, {0}};
+    static const struct column unable[] = {{"UNABLE", "why"}, {"DEVICES", "devices"}, {0}};
+    static const struct column times[] = {
+        {"UTC", "utc"}, {"LOCAL", "time"}, {"ZONE", "zone"}, {"DEVICES", "devices"}, {0}};
+    const struct json *occurrences = json_get(plan, "occurrences");
+    cli_print_object(cli, plan, fields);
+    if (cli->json || cli->ndjson)
+        return EXIT_DONE;
+    if (json_get(plan, "unable") && json_get(plan, "unable")->size)
+        cli_print_list(cli, json_get(plan, "unable"), unable);
+    for (const struct json *one = occurrences ? occurrences->first : NULL; one; one = one->next)
+        cli_print_list(cli, json_get(one, "local"), times);
+    return EXIT_DONE;
 }
 
 int cli_campaign_create(struct cli *cli)
@@ -104,6 +156,8 @@ int cli_campaign_create(struct cli *cli)
     const struct json *created = NULL;
     if (!campaign_write(cli, &body) || !(created = cli_json(cli, "POST", "/campaigns", &body)))
         return cli_fail(cli);
+    if (cli_flag(cli, "dry-run"))
+        return plan_print(cli, created);
     if (!cli_flag(cli, "wait")) {
         cli_print_object(cli, created, fields);
         return EXIT_DONE;
@@ -148,20 +202,34 @@ static int campaign_call(struct cli *cli, const char *method, const char *rest)
 {
     static const struct column fields[] = {{"campaign", "id"},
                                            {"state", "state"},
+                                           {"why", "state_reason.text"},
                                            {"product", "image.product"},
                                            {"image", "image.asset"},
                                            {"version", "image.version"},
+                                           {"mode", "mode"},
                                            {"devices", "devices"},
+                                           {"at", "at"},
+                                           {"window", "window"},
+                                           {"repeat", "repeat"},
+                                           {"next", "next_at"},
                                            {"created", "created_at"},
                                            {"by", "created_by"},
+                                           {"approved by", "approval.by"},
                                            {"ticket", "ticket"},
                                            {"reason", "reason"},
                                            {0}};
     int64_t id = number_word(cli, 0, "campaign", 0);
     if (id < 0)
         return EXIT_USAGE;
+    TEXT(body);
+    struct json_writer writer;
+    json_write_init(&writer, &body);
+    json_write_object(&writer, NULL);
+    json_write_string(&writer, "reason", cli_value(cli, "reason"));
+    json_write_end(&writer, '}');
     const struct json *campaign =
-        cli_json(cli, method, arena_printf(&cli->arena, "/campaigns/%lld%s", (long long)id, rest), NULL);
+        cli_json(cli, method, arena_printf(&cli->arena, "/campaigns/%lld%s", (long long)id, rest),
+                 string_is(method, "GET") ? NULL : &body);
     if (!campaign)
         return cli_fail(cli);
     cli_print_object(cli, campaign, fields);
@@ -176,4 +244,19 @@ int cli_campaign_show(struct cli *cli)
 int cli_campaign_end(struct cli *cli)
 {
     return campaign_call(cli, "POST", "/end");
+}
+
+int cli_campaign_pause(struct cli *cli)
+{
+    return campaign_call(cli, "POST", "/pause");
+}
+
+int cli_campaign_resume(struct cli *cli)
+{
+    return campaign_call(cli, "POST", "/resume");
+}
+
+int cli_campaign_approve(struct cli *cli)
+{
+    return campaign_call(cli, "POST", "/approve");
 }

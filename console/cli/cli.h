@@ -144,10 +144,17 @@ int cli_device_claim(struct cli *cli);
 int cli_device_list(struct cli *cli);
 int cli_device_show(struct cli *cli);
 int cli_device_admit(struct cli *cli);
+int cli_device_pin(struct cli *cli);
+int cli_device_unpin(struct cli *cli);
+int cli_device_develop(struct cli *cli);
+int cli_device_why(struct cli *cli);
 int cli_campaign_create(struct cli *cli);
 int cli_campaign_list(struct cli *cli);
 int cli_campaign_show(struct cli *cli);
 int cli_campaign_end(struct cli *cli);
+int cli_campaign_pause(struct cli *cli);
+int cli_campaign_resume(struct cli *cli);
+int cli_campaign_approve(struct cli *cli);
 int cli_rollout_create(struct cli *cli);
 int cli_rollout_list(struct cli *cli);
 int cli_rollout_show(struct cli *cli);
@@ -156,6 +163,8 @@ int cli_rollout_do(struct cli *cli); /* the verb is the route's last word */
 int cli_rollout_exclude(struct cli *cli);
 int cli_run_show(struct cli *cli);
 int cli_run_watch(struct cli *cli);
+int cli_run_return_now(struct cli *cli);
+int cli_run_extend(struct cli *cli);
 int cli_capture_list(struct cli *cli);
 int cli_capture_download(struct cli *cli);
 /* Waits for a run's end, telling changes on standard error; prints the run. Exit code 0, 6 or 7. */

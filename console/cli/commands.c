@@ -100,6 +100,15 @@ static const struct cli_option exclude_options[] = {
     {"device", "NAME…", OPTION_MANY, "these devices"},
     {0},
 };
+static const struct cli_option pin_options[] = {
+    {"on-reset", NULL, OPTION_FLAG, "take it up when the device's agent starts the next time, not now"},
+    {"reason", "TEXT", OPTION_ONE, "why, for the audit log"},
+    {0},
+};
+static const struct cli_option develop_options[] = {
+    {"off", NULL, OPTION_FLAG, "it takes releases and rollouts again"},
+    {0},
+};
 static const struct cli_option campaign_options[] = {
     {"image", "PRODUCT/IMAGE@V", OPTION_ONE, "the diagnostic image; without @V its newest version"},
     {"device", "NAME…", OPTION_MANY, "these devices"},
@@ -113,6 +122,31 @@ static const struct cli_option campaign_options[] = {
     {"expect-count", "N", OPTION_ONE, "refuse when the filter matches another number of devices"},
     {"wait", NULL, OPTION_FLAG, "wait for the end and print the run"},
     {"timeout", "TIME", OPTION_ONE, "with --wait: give up after this time, exit code 7"},
+    {"mode", "M", OPTION_ONE, "replace, beside or override: refused when the image is signed for another"},
+    {"window", "HH:MM-HH:MM", OPTION_ONE, "begin only then, by each device's own clock"},
+    {"repeat", "RULE", OPTION_ONE, "daily, weekly:mon,thu or monthly:1,15,last"},
+    {"until", "DATE", OPTION_ONE, "the last date of a campaign that repeats, or a time"},
+    {"count", "N", OPTION_ONE, "at most N runs"},
+    {"blackout", "DATE", OPTION_EACH, "no run on that date"},
+    {"max-failures", "N", OPTION_ONE, "more failures than N, or N%, pause it"},
+    {"collect", "NAME…", OPTION_MANY, "only these of what the image may collect"},
+    {"redact", "PATTERN", OPTION_ONE, "blot out what matches (POSIX extended), on the device"},
+    {"max-output", "BYTES", OPTION_ONE, "collect at most so many bytes on a device"},
+    {"dry-run", NULL, OPTION_FLAG, "say what would happen, and do nothing"},
+    {0},
+};
+static const struct cli_option campaign_reason_options[] = {
+    {"reason", "TEXT", OPTION_ONE, "why, for the audit log"},
+    {0},
+};
+static const struct cli_option return_options[] = {
+    {"device", "NAME…", OPTION_MANY, "only these devices"},
+    {"reason", "TEXT", OPTION_ONE, "why, for the audit log"},
+    {0},
+};
+static const struct cli_option extend_options[] = {
+    {"duration", "TIME", OPTION_ONE, "how long in all, for example 30m"},
+    {"device", "NAME…", OPTION_MANY, "only these devices"},
     {0},
 };
 static const struct cli_option watch_options[] = {
@@ -175,15 +209,31 @@ const struct command cli_commands[] = {
      cli_rollout_do},
     {"rollout", "retry", "N", 1, 1, "ask those that failed again", rollout_do_options, cli_rollout_do},
     {"rollout", "exclude", "N", 1, 1, "take devices out", exclude_options, cli_rollout_exclude},
+    {"device", "pin", "NAME PRODUCT/ASSET V", 3, 3,
+     "hold a device at a version: it takes no release or rollout of it", pin_options, cli_device_pin},
+    {"device", "unpin", "NAME PRODUCT/ASSET", 2, 2, "let it go again", NULL, cli_device_unpin},
+    {"device", "develop", "NAME", 1, 1, "a development device keeps what it has and takes only pins",
+     develop_options, cli_device_develop},
+    {"device", "why", "NAME", 1, 1, "why it runs what it runs, and what it waits for", NULL, cli_device_why},
     {"campaign", "create", "", 0, 0, "send a temporary diagnostic image to devices", campaign_options,
      cli_campaign_create},
     {"campaign", "list", "", 0, 0, "all campaigns", NULL, cli_campaign_list},
     {"campaign", "show", "CAMPAIGN", 1, 1, "one campaign and its runs", NULL, cli_campaign_show},
     {"campaign", "end", "CAMPAIGN", 1, 1, "cancel what has not begun, revert what runs", NULL,
      cli_campaign_end},
+    {"campaign", "pause", "CAMPAIGN", 1, 1, "no device begins any more; what has begun goes on",
+     campaign_reason_options, cli_campaign_pause},
+    {"campaign", "resume", "CAMPAIGN", 1, 1, "devices may begin again", campaign_reason_options,
+     cli_campaign_resume},
+    {"campaign", "approve", "CAMPAIGN", 1, 1, "agree to what another person made: it begins", NULL,
+     cli_campaign_approve},
     {"run", "show", "CAMPAIGN [N]", 1, 2, "a run, device by device (default: the newest)", NULL,
      cli_run_show},
     {"run", "watch", "CAMPAIGN [N]", 1, 2, "the same, until it ends", watch_options, cli_run_watch},
+    {"run", "return-now", "CAMPAIGN [N]", 1, 2,
+     "bring devices back from the image now (default: all of the run)", return_options, cli_run_return_now},
+    {"run", "extend", "CAMPAIGN [N]", 1, 2, "let devices stay so long in all, within the signed limit",
+     extend_options, cli_run_extend},
     {"capture", "list", "[CAMPAIGN [N]]", 0, 2, "what was collected", NULL, cli_capture_list},
     {"capture", "download", "CAMPAIGN [N]", 1, 2, "fetch what a run collected", download_options,
      cli_capture_download},

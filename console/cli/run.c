@@ -31,9 +31,16 @@ bool cli_run_words(struct cli *cli, int64_t *campaign, int64_t *number)
     const struct json *found =
         cli_json(cli, "GET", arena_printf(&cli->arena, "/campaigns/%lld", (long long)*campaign), NULL);
     const struct json *runs = json_get(found, "runs");
-    for (const struct json *run = runs && runs->type == JSON_ARRAY ? runs->first : NULL; run; run = run->next)
-        if (json_integer(run, "number", 0) > *number)
-            *number = json_integer(run, "number", 0);
+    /* The newest that has begun; runs ahead of their time do not count while there is one. */
+    bool begun = false;
+    for (const struct json *run = runs && runs->type == JSON_ARRAY ? runs->first : NULL; run;
+         run = run->next) {
+        int64_t n = json_integer(run, "number", 0);
+        bool ahead = string_is(json_string(run, "state"), "scheduled");
+        if (!*number || (!ahead && (!begun || n > *number)) || (ahead && !begun && n < *number))
+            *number = n;
+        begun |= !ahead;
+    }
     if (found && !*number)
         return error_set(&cli->err, ERROR_MISSING, "campaign %lld has no run yet", (long long)*campaign);
     return found != NULL;
@@ -65,11 +72,12 @@ static bool run_is_over(const struct json *run)
     return string_is(state, "completed") || string_is(state, "aborted") || string_is(state, "expired");
 }
 
+/* By the kept counters: a large run tells only some of its devices. */
 static bool run_is_good(const struct json *run)
 {
-    const struct json *assignments = json_get(run, "assignments");
-    for (const struct json *a = assignments ? assignments->first : NULL; a; a = a->next)
-        if (!string_is(json_string(a, "state"), "done"))
+    const struct json *counts = json_get(run, "counts");
+    for (const struct json *one = counts ? counts->first : NULL; one; one = one->next)
+        if (one->integer && !string_is(one->key, "done"))
             return false;
     return true;
 }
@@ -150,4 +158,57 @@ int cli_run_watch(struct cli *cli)
     if (!cli_run_words(cli, &campaign, &number))
         return cli_fail(cli);
     return cli_run_wait(cli, campaign, number);
+}
+
+/* {"devices"?,"reason"?,"duration_s"?} */
+static void act_write(struct cli *cli, struct text *body, int64_t duration_s)
+{
+    struct json_writer writer;
+    size_t count;
+    const char **devices = cli_values(cli, "device", &count);
+    json_write_init(&writer, body);
+    json_write_object(&writer, NULL);
+    if (count)
+        json_write_array(&writer, "devices");
+    for (size_t i = 0; i < count; i++)
+        json_write_string(&writer, NULL, devices[i]);
+    if (count)
+        json_write_end(&writer, ']');
+    if (cli_value(cli, "reason"))
+        json_write_string(&writer, "reason", cli_value(cli, "reason"));
+    if (duration_s)
+        json_write_integer(&writer, "duration_s", duration_s);
+    json_write_end(&writer, '}');
+}
+
+static int run_act(struct cli *cli, const char *act, int64_t duration_s)
+{
+    int64_t campaign, number;
+    const struct json *run = NULL;
+    TEXT(body);
+    act_write(cli, &body, duration_s);
+    if (!cli_run_words(cli, &campaign, &number) ||
+        !(run = cli_json(cli, "POST",
+                         arena_printf(&cli->arena, "/campaigns/%lld/runs/%lld/%s", (long long)campaign,
+                                      (long long)number, act),
+                         &body)))
+        return cli_fail(cli);
+    run_print(cli, run);
+    return EXIT_DONE;
+}
+
+int cli_run_return_now(struct cli *cli)
+{
+    return run_act(cli, "return-now", 0);
+}
+
+int cli_run_extend(struct cli *cli)
+{
+    int64_t duration_s;
+    const char *duration = cli_value(cli, "duration");
+    if (!duration)
+        return cli_usage(cli, "--duration is needed, for example --duration 30m");
+    if (!duration_parse(duration, &duration_s) || duration_s < 1)
+        return cli_usage(cli, "--duration takes a time such as 30s, 15m or 2h, not \"%s\"", duration);
+    return run_act(cli, "extend", duration_s);
 }
