@@ -76,6 +76,8 @@ void device_write_open(struct json_writer *writer, const struct fleet *fleet, co
     app_write(writer, device);
     json_write_string(writer, "waiting", device->waiting);
     json_write_boolean(writer, "overdue", device->overdue);
+    json_write_string(writer, "safe_mode", device->safe);
+    json_write_boolean(writer, "development", device->development);
 }
 
 void device_write(struct json_writer *writer, const struct fleet *fleet, const struct device *device,

@@ -4,7 +4,10 @@
 #include "base/clock.h"
 #include "console/claims.h"
 #include "console/delivery/group.h"
+#include "console/delivery/group.h"
+#include "console/delivery/pin.h"
 #include "console/delivery/release.h"
+#include "console/delivery/wish_device.h"
 #include "console/devices.h"
 #include "console/filter.h"
 
@@ -148,41 +151,70 @@ void devices_list(struct request *request)
     answer_json(request, 200, &out);
 }
 
-static bool wanted_write(struct request *request, const char *product, const char *hardware,
+static bool groups_write(struct db_conn *conn, struct arena *arena, int64_t device_id,
+                         struct json_writer *writer, struct error *err)
+{
+    const char **names;
+    size_t count;
+
+    if (!group_names_of(conn, arena, device_id, &names, &count, err))
+        return false;
+    json_write_array(writer, "groups");
+    for (size_t i = 0; i < count; i++)
+        json_write_string(writer, NULL, names[i]);
+    json_write_end(writer, ']');
+    return true;
+}
+
+/* What it should be: from the database, by what is in memory. */
+static bool wanted_write(struct request *request, const struct wish_device *device,
                          struct json_writer *writer, struct error *err)
 {
     struct set_entry *set;
     size_t count;
     DB_DONE(conn) = db_read(request->console->db, err);
 
-    if (!conn || !release_list(conn, request->arena, product, hardware, &set, &count, err))
+    if (!conn || !wish_make(conn, request->arena, device, &set, &count, err))
         return false;
     json_write_object(writer, "wanted");
     for (size_t i = 0; i < count; i++)
         json_write_string(writer, set[i].asset, set[i].version);
     json_write_end(writer, '}');
-    return release_write_unfit(conn, product, hardware, writer, err);
+    return release_write_unfit(conn, device->product, device->hardware, writer, err) &&
+           pins_write(conn, device->id, writer, err) &&
+           groups_write(conn, request->arena, device->id, writer, err);
+}
+
+/* The zone that the device says it is in. */
+static void timezone_write(struct arena *arena, const char *facts, struct json_writer *writer)
+{
+    struct error ignored = {0};
+    const struct json *json =
+        facts ? json_read(arena, facts, strlen(facts), &json_limits_small, &ignored) : NULL;
+
+    json_write_string(writer, "timezone", json_string(json, "timezone"));
 }
 
 /* Device and detail. */
 static bool show_write(struct request *request, struct json_writer *writer, struct error *err)
 {
     struct fleet *fleet = request->console->fleet;
-    struct device copy;
+    struct wish_device copy;
 
     fleet_lock(fleet);
     const struct device *device = fleet_by_name(fleet, request->params[0]);
     if (device) {
-        copy = *device; /* plain members alone are looked at below */
+        wish_device_copy(request->arena, fleet, device, &copy);
         device_write_open(writer, fleet, device, clock_now());
+        json_write_string(writer, "key_id", device->key.id);
+        json_write_integer(writer, "order_seq", device->order_seq);
+        json_write_integer(writer, "generation", device->generation);
+        timezone_write(request->arena, device->facts, writer);
     }
     fleet_unlock(fleet);
     if (!device)
         return error_set(err, ERROR_MISSING, "there is no device %.64s", request->params[0]);
-    json_write_string(writer, "key_id", copy.key.id);
-    json_write_integer(writer, "order_seq", copy.order_seq);
-    json_write_integer(writer, "generation", copy.generation);
-    if (!wanted_write(request, copy.product, copy.hardware, writer, err))
+    if (!wanted_write(request, &copy, writer, err))
         return false;
     json_write_end(writer, '}');
     return true;
@@ -222,8 +254,7 @@ static bool preview_difference(struct request *request, const int64_t *ids, size
     const char *group = request_query(request, "group");
     DB_DONE(conn) = group ? db_read(request->console->db, err) : NULL;
 
-    return !group ||
-           (conn && group_write_difference(request->console, conn, group, ids, count, writer, err));
+    return !group || (conn && group_write_difference(request->console, conn, group, ids, count, writer, err));
 }
 
 void devices_preview(struct request *request)

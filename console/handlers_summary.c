@@ -47,6 +47,10 @@ static void device_need(struct request *request, struct json_writer *writer, con
     if (device->admission == ADMISSION_PENDING && (*left)-- > 0)
         need_write(writer, "pending", arena_printf(request->arena, "%s waits to be accepted", device->name),
                    link, device->enrolled_at);
+    if (device->safe && device->admission == ADMISSION_ACCEPTED && (*left)-- > 0)
+        need_write(writer, "safe_mode",
+                   arena_printf(request->arena, "%s runs without its app: %s", device->name, device->safe),
+                   link, device->last_seen);
     if (device->clone_suspected && device->admission == ADMISSION_ACCEPTED && (*left)-- > 0)
         need_write(
             writer, "clone_suspected",

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "console/delivery/wish.h"
+#include "console/delivery/wish_device.h"
 #include "console/devices.h"
 #include "console/fleet_parts.h"
 #include "diagnostics/assignment.h"
@@ -20,9 +20,7 @@
 struct draft {
     int64_t device_id;
     char product[NAME_SIZE], hardware[NAME_SIZE], key_id[SHA256_HEX];
-    bool development;
-    struct set_entry *running; /* by its own words */
-    size_t running_count;
+    struct wish_device device;
     int64_t seq, seen, expires_at; /* of the order that it has */
     char before[SHA256_HEX];
     struct order order;
@@ -39,22 +37,6 @@ bool order_is_stale(const struct device *device, int64_t now)
     return device->wish_stale || device->order_expires_at < now + ORDER_RENEW_S;
 }
 
-static void running_copy(struct arena *arena, const struct device *device, struct draft *draft)
-{
-    draft->running = arena_array(arena, device->running_count, sizeof *draft->running);
-    for (size_t i = 0; i < device->running_count; i++) {
-        const struct running_asset *running = &device->running[i];
-        struct set_entry *entry = &draft->running[draft->running_count];
-
-        if (strlen(running->asset) >= sizeof entry->asset ||
-            strlen(running->version) >= sizeof entry->version)
-            continue; /* the check-in's own bounds say no */
-        strcpy(entry->asset, running->asset);
-        strcpy(entry->version, running->version);
-        draft->running_count++;
-    }
-}
-
 /* Clears the mark first: what changes from here on sets it again. */
 static bool draft_take(struct fleet *fleet, struct arena *arena, int64_t device_id, struct draft *draft)
 {
@@ -67,9 +49,8 @@ static bool draft_take(struct fleet *fleet, struct arena *arena, int64_t device_
         *draft = (struct draft){.device_id = device_id,
                                 .seq = device->order_seq,
                                 .seen = device->order_seen,
-                                .expires_at = device->order_expires_at,
-                                .development = device->development};
-        running_copy(arena, device, draft);
+                                .expires_at = device->order_expires_at};
+        wish_device_copy(arena, fleet, device, &draft->device);
         strcpy(draft->product, device->product);
         strcpy(draft->hardware, device->hardware);
         strcpy(draft->key_id, device->key.id);
@@ -119,16 +100,10 @@ static bool draft_think(struct console *console, struct db_conn *conn, struct ar
                         struct wish_batch *batch, struct draft *draft, int64_t now, struct error *err)
 {
     struct order *order = &draft->order;
-    const struct wish_device device = {.id = draft->device_id,
-                                       .product = draft->product,
-                                       .hardware = draft->hardware,
-                                       .development = draft->development,
-                                       .running = draft->running,
-                                       .running_count = draft->running_count};
 
     strcpy(order->device, draft->key_id);
     strcpy(order->product, draft->product);
-    if (!wish_make_next(batch, &device, &order->set, &order->set_count, err) ||
+    if (!wish_make_next(batch, &draft->device, &order->set, &order->set_count, err) ||
         !assignment_orders(conn, arena, draft->device_id, &order->runs, &order->run_count, &draft->work, err))
         return false;
     wish_digest(draft);

@@ -9,6 +9,7 @@
 #include "console/campaigns.h"
 #include "console/console.h"
 #include "console/data.h"
+#include "console/delivery/pin.h"
 #include "console/delivery/release.h"
 #include "console/delivery/rollout.h"
 #include "console/delivery/withdraw.h"
@@ -120,7 +121,7 @@ static bool history_recover(struct console *console, struct error *err)
 
     if (!conn)
         return false;
-    if (!release_recover(conn, err) || !audit_history_all(conn, &audited, err)) {
+    if (!release_recover(conn, err) || !pin_recover(conn, err) || !audit_history_all(conn, &audited, err)) {
         db_done(conn);
         return false;
     }

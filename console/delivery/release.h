@@ -47,10 +47,6 @@ const char *release_version(struct db_conn *conn, struct arena *arena, const cha
 /* The member "releases": the product's (group null), then the groups' by name. */
 bool releases_write(struct db_conn *conn, const char *product, const char *asset, struct json_writer *writer,
                     struct error *err);
-/* The set of a device of this product and hardware ("": none): every released version that fits it, sorted by
- * asset. Manifest hashes stay empty. */
-bool release_list(struct db_conn *conn, struct arena *arena, const char *product, const char *hardware,
-                  struct set_entry **set, size_t *count, struct error *err);
 /* Writes the member "unfit": {"<asset>": {"version", "hardware": [revisions]}} of the releases that do not
  * fit this hardware, so that a page can say why the device does not get them. */
 bool release_write_unfit(struct db_conn *conn, const char *product, const char *hardware,

@@ -7,10 +7,7 @@
 #include "console/delivery/rollout.h"
 #include "diagnostics/campaign.h"
 
-#include <stdio.h>
 #include <string.h>
-
-#define ASSETS_MOST 256 /* in a set, as FORMAT.md has it */
 
 const char *release_version(struct db_conn *conn, struct arena *arena, const char *product, const char *asset,
                             struct error *err)
@@ -66,7 +63,8 @@ static struct db_query *wanted_query(struct db_conn *conn)
               " UNION ALL SELECT 1 FROM group_release WHERE product = :product AND asset = :asset"
               " AND (version = :version OR next_version = :version)"
               " UNION ALL SELECT 1 FROM pin p JOIN device d ON d.id = p.device_id"
-              " WHERE p.asset = :asset AND p.version = :version AND d.product = :product"
+              " WHERE p.asset = :asset AND (p.version = :version OR p.next_version = :version)"
+              " AND d.product = :product"
               " UNION ALL SELECT 1 FROM device_kept k JOIN device d ON d.id = k.device_id"
               " WHERE k.asset = :asset AND k.version = :version AND d.product = :product"
               " UNION ALL SELECT 1 FROM device_target t JOIN device d ON d.id = t.device_id"
@@ -98,7 +96,7 @@ bool release_wanted(void *context, const char *product, const char *asset, const
            rollout_wants(conn, product, asset, version);
 }
 
-/* --- the set of a device
+/* --- for other hardware
  * ------------------------------------------------------------------------------------------ */
 
 static bool fits(const char *hardware_json, const char *hardware)
@@ -114,50 +112,6 @@ static bool fits(const char *hardware_json, const char *hardware)
         if (string_is(one->string, hardware))
             return true;
     return false;
-}
-
-/* The newest release before that fits: a release for some revisions leaves the others with what they had. */
-static bool fitting_before(struct db_conn *conn, const char *product, const char *hardware,
-                           struct set_entry *entry, struct error *err)
-{
-    struct db_query *query =
-        db_query(conn, "SELECT h.version, v.hardware FROM history h JOIN versions v ON v.product = h.product"
-                       " AND v.asset = h.asset AND v.version = h.version WHERE h.product = :product"
-                       " AND h.asset = :asset AND h.what = 'release' ORDER BY h.number DESC");
-
-    db_bind_text(query, ":product", product);
-    db_bind_text(query, ":asset", entry->asset);
-    entry->version[0] = '\0';
-    while (!entry->version[0] && db_step(query)) {
-        const char *version = db_text(query, 0);
-        if (version && strlen(version) < sizeof entry->version && fits(db_text(query, 1), hardware))
-            strcpy(entry->version, version);
-    }
-    return db_end(query, err);
-}
-
-bool release_list(struct db_conn *conn, struct arena *arena, const char *product, const char *hardware,
-                  struct set_entry **set, size_t *count, struct error *err)
-{
-    struct db_query *query =
-        db_query(conn, "SELECT asset, version, hardware FROM release WHERE product = :product"
-                       " AND version IS NOT NULL ORDER BY asset");
-
-    db_bind_text(query, ":product", product);
-    *set = arena_array(arena, ASSETS_MOST, sizeof **set);
-    *count = 0;
-    bool good = true;
-    while (good && *count < ASSETS_MOST && db_step(query)) {
-        struct set_entry *entry = &(*set)[*count];
-
-        snprintf(entry->asset, sizeof entry->asset, "%s", db_text(query, 0));
-        snprintf(entry->version, sizeof entry->version, "%s", db_text(query, 1));
-        if (!fits(db_text(query, 2), hardware))
-            good = fitting_before(conn, product, hardware, entry, err);
-        *count += good && entry->version[0];
-    }
-    struct error ignored;
-    return db_end(query, good ? err : &ignored) && good;
 }
 
 bool release_write_unfit(struct db_conn *conn, const char *product, const char *hardware,

@@ -164,17 +164,13 @@ static bool versions_read(struct wish_batch *batch, const char *product, struct 
     return true;
 }
 
-/* Which versions were released to the whole product, and in which order. Git's message of such a release says
- * nothing behind the version; that of a release to a group does. */
+/* Which versions were released to the whole product, and in which order. */
 static bool released_read(struct wish_batch *batch, const char *product, struct wish_asset *asset,
                           struct error *err)
 {
     struct db_query *query = db_query(
         batch->conn, "SELECT number, version FROM history WHERE product = :product AND asset = :asset"
-                     " AND what = 'release' AND version IS NOT NULL AND"
-                     " substr(message, 1, instr(message || char(10), char(10)) - 1) IN"
-                     " ('release ' || asset || ' ' || version,"
-                     " 'release ' || product || '/' || asset || ' ' || version) ORDER BY number");
+                     " AND what = 'release' AND version IS NOT NULL ORDER BY number");
 
     db_bind_text(query, ":product", product);
     db_bind_text(query, ":asset", asset->name);

@@ -56,6 +56,7 @@ CREATE TABLE pin (
     device_id INTEGER NOT NULL REFERENCES device (id),
     asset TEXT NOT NULL,
     version TEXT NOT NULL,
+    next_version TEXT,                       -- about to be pinned: listed before an order names it
     on_reset INTEGER NOT NULL,               -- 1: taken up when the device's agent starts the next time
     active INTEGER NOT NULL,                 -- 0: about to be, the version is being listed
     reason TEXT,
@@ -63,6 +64,7 @@ CREATE TABLE pin (
     pinned_at INTEGER NOT NULL,              -- Unix seconds
     PRIMARY KEY (device_id, asset)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX pin_of_version ON pin (asset, version);
 
 -- Writer: console/delivery/pin.c. A development device takes no release and no rollout: it keeps what it had, and takes pins.
 ALTER TABLE device ADD COLUMN development INTEGER NOT NULL DEFAULT 0;
