@@ -1,4 +1,5 @@
 // What pages and dialogs say about rollouts: phases, settings in words, the command for the same.
+export { STEP_ORDER, looks, stepState } from "./states.js";
 import { bytes, duration, number, plural, shell } from "./words.js";
 
 /* "90s", "10m", "1h", "2d" as seconds; null when it is none of these. */
@@ -12,11 +13,7 @@ export function short(s) {
     return `${s}s`;
 }
 
-/* `pending` is another word for devices that want to be let in: a rollout's has its own look. */
-export const stepState = (state) => (state === "pending" ? "not_begun" : state);
 export const rolloutState = (state) => (state === "running" ? "rolling_out" : state);
-export const looks = (counts = {}) => Object.fromEntries(Object.entries(counts).map(([state, n]) => [stepState(state), n]));
-export const STEP_ORDER = ["applied", "already_current", "confirming", "updating", "downloaded", "downloading", "offered", "rolling_back", "not_begun", "rolled_back", "superseded", "skipped", "failed"];
 const OVER = ["applied", "already_current", "skipped", "failed", "superseded", "rolled_back"];
 
 export function stepPhases(counts = {}) {
@@ -43,7 +40,7 @@ export function settingsWords(r) {
         r.parallel && ["most at once", plural(r.parallel, "device")],
         r.rate && ["bandwidth", `${bytes(r.rate)}/s for each device`],
         ["tries again", r.retries ? `${number(r.retries)}, after 1, 2, 4 … minutes` : "none"],
-        ["late joiners", r.late_joiners ? "yes: a device that comes to match later joins" : "no: only devices that match at the start"],
+        ["late joiners", r.late_joiners ? "yes: a device that comes to match later joins the last stage" : "no: only devices that match at the start"],
     ];
 }
 
@@ -51,7 +48,7 @@ export function createCommand(r, names) {
     return [
         `locum rollout create ${shell(`${r.product}/${r.asset}`)} ${shell(r.version || "V")}`,
         r.group ? `--group ${shell(r.group)}` : r.filter !== undefined ? `--filter ${shell(r.filter || "F")}` : `--device ${names.length ? names.map(shell).join(" ") : "NAME…"}`,
-        `--stages ${r.stages.join(",")}`, r.soak_s && `--soak ${short(r.soak_s)}`, r.max_failures && `--max-failures ${r.max_failures}`, r.min_successes && `--min-successes ${r.min_successes}`,
+        `--stages ${r.stages.join(",")}`, r.soak_s && `--soak ${short(r.soak_s)}`, `--max-failures ${r.max_failures ?? "any"}`, r.min_successes && `--min-successes ${r.min_successes}`,
         `--device-deadline ${short(r.device_deadline_s)}`, r.window && `--window ${r.window}`, r.at && `--at ${r.at}`, r.parallel && `--parallel ${r.parallel}`, r.auto_roll_back && "--auto-roll-back",
         r.approval && "--approval", r.late_joiners && "--late-joiners", r.retries > 0 && `--retries ${r.retries}`, r.rate && `--rate ${r.rate}`, r.ends_at && `--ends-at ${r.ends_at}`,
         r.stage_deadline_s && `--stage-deadline ${short(r.stage_deadline_s)}`, r.draft && "--draft", r.ticket && `--ticket ${shell(r.ticket)}`, r.reason && `--reason ${shell(r.reason)}`,

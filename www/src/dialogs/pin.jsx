@@ -30,7 +30,7 @@ function Form({ device, asset, close, done }) {
     }
     return (
         <FormDialog title={`Pin ${asset.name} on ${device.name}`} close={close} submit={submit} verb={`Pin to ${version}`} why={why}
-            command={`locum device pin ${shell(device.name)} ${shell(`${device.product}/${asset.name}`)} ${shell(version)}${when === "reset" ? " --on-reset" : ""}`}>
+            command={`locum device pin ${shell(device.name)} ${shell(`${device.product}/${asset.name}`)} ${shell(version)}${when === "reset" ? " --on-reset" : ""}${reason.trim() ? ` --reason ${shell(reason.trim())}` : ""}`}>
             <p>While it is pinned, no release and no rollout changes this asset on this device.</p>
             <Field label="Version">
                 {(id) => <select id={id} value={version} onChange={(e) => setVersion(e.currentTarget.value)}>{versions.map((v) => <option key={v.version} value={v.version}>{v.version}{v.version === asset.released ? " (released)" : ""}</option>)}</select>}

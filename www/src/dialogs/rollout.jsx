@@ -64,7 +64,7 @@ function whyOff(act, r) {
 
 export function RolloutActions({ rollout: r, open, reload }) {
     const [busy, setBusy] = useState(false);
-    const stoppable = [...MOVING, "awaiting_approval"].includes(r.state);
+    const stoppable = [...MOVING, "scheduled", "awaiting_approval"].includes(r.state);
     /* Undone by Resume, so nothing is asked. */
     async function pause() {
         setBusy(true);
@@ -121,7 +121,8 @@ export function ExcludeDialog({ rollout: r, devices, close, done }) {
         close();
     }
     return (
-        <FormDialog title={`Exclude from rollout ${r.id}`} close={close} submit={submit} verb={`Exclude ${plural(devices.length, "device")}`} why={weight.why}>
+        <FormDialog title={`Exclude from rollout ${r.id}`} close={close} submit={submit} verb={`Exclude ${plural(devices.length, "device")}`} why={weight.why}
+            command={`locum rollout exclude ${r.id} --device ${devices.map(shell).join(" ")}`}>
             <p>They are skipped: who has not begun stays as it is, who is on the way goes back.</p>
             <ul class="names">{devices.slice(0, 50).map((one) => <li key={one}>{one}</li>)}{devices.length > 50 && <li class="muted">and {plural(devices.length - 50, "more")}</li>}</ul>
             {weight.fields}

@@ -25,7 +25,7 @@ export function Rollout({ id, tab = "stages" }) {
     const base = `/rollouts/${id}`;
     return (
         <Page title={`Rollout ${id}`} crumbs={[["Rollouts", "/rollouts"]]}
-            lead={r && <span class="live-value"><State name={rolloutState(r.state)} /> <span class="muted">{r.asset} {r.version} for {whom(r.by, r.devices)}, {plural(r.devices, "device")} · since <Time at={r.since} /></span></span>}
+            lead={r && <span class="live-value"><State name={rolloutState(r.state)} /> <span class="muted">{r.asset} {r.version} for {r.by.devices === undefined && `${whom(r.by)}, `}{plural(r.devices, "device")} · since <Time at={r.since} /></span></span>}
             actions={r && <RolloutActions rollout={r} open={setAct} reload={rollout.reload} />}>
             <Tabs label="Rollout" current={tab} items={TABS.map(([key, text]) => [key, text, key === "stages" ? base : `${base}/${key}`])} />
             <Loaded of={rollout} what={`rollout ${id}`} rows={6}>
