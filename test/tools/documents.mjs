@@ -101,7 +101,7 @@ function commandsOfCode(files) {
     const text = files.read('console/cli/commands.c'), rows = new Map(), options = new Map();
     for (const [, name, body] of text.matchAll(/struct cli_option (\w+)\[\] = \{(.*?)\n\};/gs)) options.set(name, optionsOf(body));
     const table = /struct command cli_commands\[\] = \{(.*?)\n\};/s.exec(text)[1];
-    for (const [, noun, verb, words, own] of table.matchAllX,\s*"([^"]*)",\s*\d+,\s*-?\d+,\s*"[^"]*",\s*(\w+),\s*\w+\}/gs))
+    for (const [, noun, verb, words, own] of table.matchAll(/\{"(\w+)",\s*(?:"([\w-]+)"|NULL),\s*"([^"]*)",\s*\d+,\s*-?\d+,\s*"[^"]*",\s*(\w+),\s*\w+\}/gs))
         rows.set(['locum', noun, verb, words].filter(Boolean).join(' '), own === 'NULL' ? '' : (options.get(own) ?? ['?']).join(', '));
     const serve = optionsOf(/\} rows\[\] = \{(.*?)\n\};/s.exec(files.read('console/serve_options.c'))[1]);
     rows.set('locum serve', serve.join(', '));
