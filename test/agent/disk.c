@@ -63,6 +63,9 @@ struct member disk_fetch(struct disk *disk, const char *asset, const char *versi
                                   .files = files,
                                   .file_count = 2,
                                   .hardware = (const char **)(uintptr_t)everywhere};
+    if (disk->requires)
+    manifest->requires =
+        json_read(&disk->arena, disk->requires, strlen(disk->requires), &json_limits_small, &err);
     strcpy(manifest->product, "demo");
     strcpy(manifest->asset, asset);
     strcpy(manifest->version, version);

@@ -17,6 +17,7 @@ struct disk {
     char path[64]; /* the state folder */
     int fd;
     struct arena arena;
+    const char *requires; /* JSON object: of the versions made from here on; NULL: none */
 };
 void disk_make(struct disk *disk);
 void disk_remove(struct disk *disk);

@@ -76,6 +76,45 @@ static void the_set_before_stays_and_older_sets_go(void **state)
     assert_false(has_version(&disk, 2));
 }
 
+static void as_many_different_sets_stay_as_versions_and_the_factorys_for_ever(void **state)
+{
+    (void)state;
+    DISK(disk);
+    many(&disk, 8, 8);
+    struct floors floors = {.factory = 1};
+    struct gc gc = {.floors = &floors, .state_fd = disk.fd, .current = 8, .versions_keep = 3};
+
+    gc_run(&gc);
+    for (int i = 1; i <= 8; i++) {
+        char path[32];
+        snprintf(path, sizeof(path), STATE_SETS "/%d.json", i);
+        assert_int_equal(disk_has(&disk, path), i == 1 || i > 5);
+        assert_int_equal(has_version(&disk, i - 1), i == 1 || i > 5);
+    }
+}
+
+static void a_set_that_failed_or_is_below_a_counter_is_not_kept(void **state)
+{
+    (void)state;
+    DISK(disk);
+    many(&disk, 5, 5);
+    struct floors floors = {0};
+    struct set set;
+    struct error err = {0};
+    struct gc gc = {.floors = &floors, .state_fd = disk.fd, .current = 5, .versions_keep = 5};
+
+    assert_ok(set_load(&disk.arena, disk.fd, 3, &set, &err), err);
+    floors_mark_bad(&floors, set.digest, "the app said no");
+    gc_run(&gc);
+    assert_true(disk_has(&disk, STATE_SETS "/4") && disk_has(&disk, STATE_SETS "/2"));
+    assert_false(disk_has(&disk, STATE_SETS "/3"));
+    floors_raise(&floors, "detector", 1); /* all of them have 0 */
+    gc_run(&gc);
+    assert_true(disk_has(&disk, STATE_SETS "/5"));
+    assert_false(disk_has(&disk, STATE_SETS "/4") || disk_has(&disk, STATE_SETS "/2"));
+    floors_end(&floors);
+}
+
 static void what_an_unfinished_fetch_left_stays_as_long_as_it_is_wished_for(void **state)
 {
     (void)state;
@@ -137,6 +176,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_newest_versions_stay_and_the_objects_of_the_others_go),
         cmocka_unit_test(the_set_before_stays_and_older_sets_go),
+        cmocka_unit_test(as_many_different_sets_stay_as_versions_and_the_factorys_for_ever),
+        cmocka_unit_test(a_set_that_failed_or_is_below_a_counter_is_not_kept),
         cmocka_unit_test(what_an_unfinished_fetch_left_stays_as_long_as_it_is_wished_for),
         cmocka_unit_test(without_knowing_what_is_in_use_nothing_goes),
         cmocka_unit_test(half_written_files_of_a_killed_agent_go_at_the_next_start),

@@ -56,6 +56,49 @@ static void a_wish_comes_back_as_it_was_kept(void **state)
     assert_null(wish_run_find(&back, "ffffffffffffffffffffffffffffffff"));
 }
 
+static void when_and_how_a_version_is_taken_up_comes_back(void **state)
+{
+    (void)state;
+    DISK(disk);
+    struct error err = {0};
+    static const char *redact[] = {"pass(word)?=[^ ]+", NULL};
+    struct wish_version set[] = {
+        {.entry = {"a", "1.0.0", "", {.after = 7, .window = "22:00-04:30", .rate = 1000}},
+         .refused = "not listed"},
+        {.entry = {"b", "1.0.0", "", {.on_start = true}}, .refused = "not listed", .accepted_start = 12}};
+    struct wish_run run = {
+        .order = {.id = "0123456789abcdef0123456789abcdef", .mode = "replace", .redact = redact},
+        .image = {.entry = {"raw", "1.0.0", ""}, .kind = KIND_DIAGNOSTIC, .refused = "no"}};
+    struct wish wish = {.set = set, .set_count = 2, .runs = &run, .run_count = 1}, back;
+
+    assert_ok(wish_save(disk.fd, &wish, &err), err);
+    assert_ok(wish_load(&disk.arena, disk.fd, &back, &err), err);
+    assert_int_equal(back.set[0].entry.apply.after, 7);
+    assert_int_equal(back.set[0].entry.apply.rate, 1000);
+    assert_string_equal(back.set[0].entry.apply.window, "22:00-04:30");
+    assert_false(back.set[0].entry.apply.on_start);
+    assert_true(back.set[1].entry.apply.on_start);
+    assert_int_equal(back.set[1].accepted_start, 12);
+    assert_string_equal(back.runs[0].order.redact[0], redact[0]);
+    assert_null(back.runs[0].order.redact[1]);
+}
+
+static void what_waits_for_a_start_is_not_put_off_by_being_said_again(void **state)
+{
+    (void)state;
+    struct wish_version first = {.entry = {"a", "1.0.0", "x", {.on_start = true}}};
+    struct wish before = {.set = &first, .set_count = 1};
+    struct wish_version again = first, other = {.entry = {"a", "1.1.0", "y", {.on_start = true}}};
+    struct wish same = {.set = &again, .set_count = 1}, newer = {.set = &other, .set_count = 1};
+
+    wish_accept(&before, NULL, 5);
+    assert_int_equal(first.accepted_start, 5);
+    wish_accept(&same, &before, 6);
+    assert_int_equal(again.accepted_start, 5);
+    wish_accept(&newer, &before, 6);
+    assert_int_equal(other.accepted_start, 6);
+}
+
 static void a_damaged_wish_is_said_and_not_half_believed(void **state)
 {
     (void)state;
@@ -201,6 +244,8 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_wish_comes_back_as_it_was_kept),
+        cmocka_unit_test(when_and_how_a_version_is_taken_up_comes_back),
+        cmocka_unit_test(what_waits_for_a_start_is_not_put_off_by_being_said_again),
         cmocka_unit_test(a_damaged_wish_is_said_and_not_half_believed),
         cmocka_unit_test(floors_only_rise_and_come_back),
         cmocka_unit_test(a_set_that_failed_gets_another_try_with_another_app),
