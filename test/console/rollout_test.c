@@ -372,10 +372,10 @@ static void pausing_and_restarts_never_pick_others(void **state)
     plan.share_count = 2;
     int64_t id = create(&plan);
     assert_int_equal(moving(first), 2);
+    int64_t ids[2] = {first[0]->id, first[1]->id};
     act(id, ROLLOUT_PAUSE);
     restart();
     step();
-    int64_t ids[2] = {first[0]->id, first[1]->id};
     assert_int_equal(moving(then), 2);
     assert_true(then[0]->id == ids[0] && then[1]->id == ids[1]);
     prove_all();
