@@ -168,8 +168,10 @@ static bool withdrawal_do(struct console *console, const struct withdrawal *with
         return false;
     if (!is_new)
         return true;
+    bool is_signed = withdrawal_sign(console, withdrawal, err);
+    /* After the metadata: what devices fall back to is listed by then. */
     fleet_product_wish_changed(console->fleet, withdrawal->product);
-    if (!withdrawal_sign(console, withdrawal, err))
+    if (!is_signed)
         return error_add(err,
                          "no device is sent %s/%s %s any more, but it stands in the signed metadata until"
                          " the console starts again",
