@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define APP_ENDS_MOST 5 /* in a row, each within APP_WELL_S of its start: the app cannot run with this set   \
-                         */
+#define APP_ENDS_MOST                                                                                        \
+    5 /* in a row, each within APP_WELL_S of its start: the app cannot run with this set                     \
+       */
 #define APP_WELL_S 30
 #define STOP_SLACK_MS 15000
 

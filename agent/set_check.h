@@ -6,8 +6,9 @@
 #include "agent/set.h"
 
 #define CHECK_WHY 300
-#define CHECK_BYTES (INT64_C(64) << 20) /* that a check hashes; of larger sets the rest is judged by length  \
-                                         */
+#define CHECK_BYTES                                                                                          \
+    (INT64_C(64) << 20) /* that a check hashes; of larger sets the rest is judged by length                  \
+                         */
 
 /* Does each member have beside it what its manifest `requires`? Else `why` names both. A manifest that is not
  * kept says nothing here. */
