@@ -232,6 +232,26 @@ static bool stay(struct wish_thought *thought, const char *why, struct error *er
     return true;
 }
 
+/* Where no single asset has a way, several may have one together: what the device does not run yet goes on to
+ * its next lower version, and the others follow. */
+static bool step_down(struct wish_thought *thought, const struct misfit *misfit, const char *why)
+{
+    struct wish_choice *asker = wish_choice_find(thought, misfit->asset);
+
+    if (wish_running(thought, asker) || asker->source == SOURCE_PIN)
+        return false;
+    for (size_t i = 0; i < asker->known->count; i++) { /* highest first */
+        const struct wish_version *version = &asker->known->versions[i];
+        if (version_compare(version->version, asker->chosen->version) >= 0 ||
+            !is_offered(asker, version, NULL) || *banned(thought, asker, version) ||
+            !wish_fits_hardware(version, thought->device->hardware))
+            continue;
+        go_to(thought, asker, version, why);
+        return true;
+    }
+    return false;
+}
+
 static bool leave_out(struct wish_thought *thought, const struct misfit *misfit)
 {
     struct wish_choice *asker = wish_choice_find(thought, misfit->asset);
@@ -252,7 +272,8 @@ bool wish_fit(struct wish_thought *thought, struct error *err)
         const char *why = misfit_text(thought, &misfit);
         if (!add_required(thought, &misfit, &added, err))
             return false;
-        if (added || one_gives_way(thought, &misfit) || leave_out(thought, &misfit))
+        if (added || one_gives_way(thought, &misfit) || step_down(thought, &misfit, why) ||
+            leave_out(thought, &misfit))
             if (steps < STEPS_MOST)
                 continue;
         return stay(thought, why, err);
