@@ -253,11 +253,12 @@ bool device_runs(const struct device *device, const char *asset, const char *ver
     return running && !strcmp(running->version, version);
 }
 
-/* Proven running: the swap ended well, and the app runs with it. */
+/* Proven running: the swap ended well, and the app runs with it, where the device has one. */
 static bool is_proven(const struct device *device, const struct running_asset *running)
 {
     return device->admission == ADMISSION_ACCEPTED && running->result == 1 &&
-           !strcmp(running->state, "idle") && !strcmp(device->app_state, "running");
+           !strcmp(running->state, "idle") &&
+           (!strcmp(device->app_state, "running") || !strcmp(device->app_state, "none"));
 }
 
 void fleet_adoption(struct fleet *fleet, const char *product, const char *asset, struct adoption *adoptions,

@@ -80,7 +80,7 @@ struct device {
 
     /* What it should be. */
     bool development; /* takes no release and no rollout: console/delivery/pin.h */
-    char *order; /* signed document, owned; NULL: none yet */
+    char *order;      /* signed document, owned; NULL: none yet */
     int64_t order_seq, order_expires_at;
     char order_wish[SHA256_HEX]; /* digest of what the order says */
     bool wish_stale;             /* a release, run or decision may have changed the wish */
@@ -139,7 +139,7 @@ void fleet_counts(struct fleet *fleet, struct fleet_counts *counts);
 struct adoption {
     const char *version; /* the caller's */
     int64_t devices;     /* that run it now */
-    int64_t proven;      /* accepted ones among them whose swap succeeded and whose app runs with it */
+    int64_t proven; /* accepted ones among them whose swap succeeded and whose app (if any) runs with it */
 };
 /* Fills the figures of the versions named in `adoptions`, in one look at the fleet. */
 void fleet_adoption(struct fleet *fleet, const char *product, const char *asset, struct adoption *adoptions,
