@@ -33,7 +33,7 @@ static bool people_step(struct console *console, struct error *err)
 const struct scheduler_row steps[] = {
     {"orders", 250, orders_step},
     {"fleet_watch", 1000, fleet_watch},
-    {"rollouts", 250, rollouts_step},
+    {"rollouts", 100, rollouts_step},
     {"groups", 1000, group_step},
     {"campaigns", 200, campaigns_step},
     {"fleet_flush", 3000, fleet_flush},

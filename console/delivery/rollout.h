@@ -86,7 +86,7 @@ struct rollouts;
 /* After the fleet is open: who is watched, into its memory. */
 struct rollouts *rollouts_open(struct console *console, struct error *err);
 void rollouts_close(struct rollouts *rollouts); /* NULL is fine */
-/* Scheduler step, every 250 ms: what devices said, deadlines, times, the next devices. */
+/* Scheduler step, every 100 ms: what devices said, deadlines, times, the next devices. */
 bool rollouts_step(struct console *console, struct error *err);
 /* Does a rollout that is not over need this version: as its own, or to go back to? True as well when that
  * cannot be told. */

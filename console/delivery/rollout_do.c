@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DO_MS 200 /* that a request spends on the devices that follow; the step goes on */
+#define DO_MS 100 /* that a request spends on the devices that follow; the step goes on */
 #define RETRY_MOST ROLLOUT_DEVICES_MOST
 
 struct doing {

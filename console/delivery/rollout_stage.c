@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TURNS_AT_ONCE 100 /* devices between two looks at the clock */
+#define TURNS_AT_ONCE 25 /* devices between two looks at the clock */
 #define FOR_EVER INT64_MAX
 
 /* --- shares

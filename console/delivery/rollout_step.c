@@ -12,8 +12,9 @@
 
 #define NEWS_MOST 1000 /* devices looked at in a step */
 #define LATE_MOST 500
-#define LOOK_MS 20    /* of a step, for what devices said and deadlines */
-#define TURN_MS 20    /* of a step, for the next devices */
+#define LOOK_MS 15    /* of a step, for what devices said */
+#define LATE_MS 5     /* of a step, for deadlines */
+#define TURN_MS 10    /* of a step, for the next devices */
 #define CUT_OFF_S 300 /* a draft whose version was being listed when the console died */
 #define WARM_S 60
 #define WARM_MOST 2000 /* devices of the next step that come often */
@@ -97,6 +98,8 @@ static struct rollout *rollout_of(struct looking *looking, int64_t id, struct er
 static bool look_list(struct looking *looking, struct rollout_assignments *list, bool late, struct error *err)
 {
     for (size_t i = 0; i < list->count; i++) {
+        if (late && clock_boot_ms() >= looking->until_ms)
+            return true; /* they are late in the next step as well */
         const struct rollout *rollout = rollout_of(looking, list->items[i].rollout, err);
 
         if (!rollout ||
@@ -149,6 +152,7 @@ static bool look_late(struct looking *looking, struct error *err)
 {
     struct rollout_assignments list;
 
+    looking->until_ms = clock_boot_ms() + LATE_MS;
     return rollout_assignments_late(&looking->act, looking->now, LATE_MOST, &list, err) &&
            look_list(looking, &list, true, err);
 }
@@ -360,15 +364,16 @@ static bool join(struct rollout_act *act, int64_t id, struct error *err)
 static bool join_all(struct console *console, struct error *err)
 {
     struct rollouts *rollouts = console->rollouts;
-    struct fleet_counts counts;
     struct rollout_act act;
     int64_t *ids;
     size_t count;
 
     if (rollouts->joined_ms && clock_boot_ms() < rollouts->joined_ms)
         return true;
-    fleet_counts(console->fleet, &counts);
-    rollouts->joined_ms = clock_boot_ms() + JOIN_MS + counts.total;
+    fleet_lock(console->fleet);
+    fleet_all(console->fleet, &count);
+    fleet_unlock(console->fleet);
+    rollouts->joined_ms = clock_boot_ms() + JOIN_MS + (int64_t)count;
     if (!rollout_act_begin(&act, console, NULL, err))
         return false;
     bool good = rollout_open_ids(act.conn, &act.arena, &ids, &count, err);
