@@ -35,6 +35,7 @@ const Campaigns = later("Campaigns");
 const NewCampaign = later("NewCampaign");
 const Campaign = later("Campaign");
 const Run = later("Run");
+const RunDevice = later("RunDevice");
 const Captures = later("Captures");
 const Capture = later("Capture");
 const Compare = later("Compare");
@@ -69,6 +70,7 @@ const PAGES = [
     ["/campaigns/new", NewCampaign],
     ["/campaigns/:id", Campaign],
     ["/campaigns/:id/runs/:n", Run],
+    ["/campaigns/:id/runs/:n/devices/:device", RunDevice],
     ["/images", Images],
     ["/images/:product/:image", Image],
     ["/compare", Compare],

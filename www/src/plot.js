@@ -1,5 +1,5 @@
 // Draws lines on a canvas: axes with round numbers, names at the ends of the lines, a pointer that reads values, a drag that looks closer.
-// A line of any length costs one pass: per pixel only where it enters, its least, its greatest and where it leaves are drawn.
+// A line of any length costs one pass: of several rows to a pixel only their least and their greatest are drawn.
 const HEIGHT = 260;
 const TOP = 8, RIGHT = 16;
 const NAMED_FROM = 560; // px of width from which lines carry their names at their ends
@@ -72,57 +72,84 @@ function nearestRow(times, t) {
     return row > 0 && (row === times.length || t - times[row - 1] < times[row] - t) ? row - 1 : row;
 }
 
-/* Least and greatest value that is seen, with some room. */
-function extent(lines, from, to) {
-    let least = Infinity, most = -Infinity;
-    for (const { times, values } of lines)
-        for (let i = rowAt(times, from), end = rowAt(times, to + 1e-9); i < end; i++) {
+/* The rows of a line that are seen, with one more on each side; of many to a pixel only the least and greatest in each of `parts` parts
+ * of the stretch, each with the row before it, so that parts join. */
+function seen({ times, values }, from, to, parts) {
+    const begin = Math.max(0, rowAt(times, from) - 1);
+    const end = Math.min(times.length, rowAt(times, to) + 1);
+    if (end - begin <= 2 * parts) return { begin, end };
+    const least = new Float64Array(parts).fill(Infinity);
+    const most = new Float64Array(parts).fill(-Infinity);
+    for (let part = 0, row = begin; part < parts; part++) {
+        const stop = Math.min(end, rowAt(times, from + ((part + 1) / parts) * (to - from)));
+        let low = Infinity, high = -Infinity;
+        for (let i = row > 0 ? row - 1 : 0; i < stop; i++) {
             const value = values[i];
             if (value === null) continue;
-            if (value < least) least = value;
-            if (value > most) most = value;
+            if (value < low) low = value;
+            if (value > high) high = value;
         }
-    if (least > most) return [0, 1];
-    const room = (most - least) * 0.06 || Math.abs(most) * 0.05 || 1;
-    return [least - room, most + room];
+        least[part] = low;
+        most[part] = high;
+        row = Math.max(row, stop);
+    }
+    return { begin, end, least, most };
 }
 
-/* One line's path; x and y give pixels. */
-function trace(ctx, { times, values }, from, to, x, y) {
-    const end = Math.min(times.length, rowAt(times, to) + 1);
-    let column = null, enter, least, most, leave, pen = false;
-    const put = () => {
-        if (column === null) return;
-        if (pen) ctx.lineTo(column, enter);
-        else ctx.moveTo(column, enter);
-        if (least !== most) {
-            ctx.lineTo(column, least);
-            ctx.lineTo(column, most);
-            ctx.lineTo(column, leave);
-        } else if (!pen) ctx.lineTo(column + 0.5, enter); // a point alone is seen as well
-        pen = true;
-        column = null;
-    };
+/* Least and greatest value that is seen, with some room. */
+function extent(lines, views) {
+    let low = Infinity, high = -Infinity;
+    lines.forEach(({ values }, n) => {
+        const { begin, end, least, most } = views[n];
+        for (let i = least ? 0 : begin; i < (least ? least.length : end); i++) {
+            if (!least && values[i] === null) continue;
+            if ((least ?? values)[i] < low) low = (least ?? values)[i];
+            if ((most ?? values)[i] > high) high = (most ?? values)[i];
+        }
+    });
+    if (low > high) return [0, 1];
+    const room = (high - low) * 0.06 || Math.abs(high) * 0.05 || 1;
+    return [low - room, high + room];
+}
+
+/* Is a dash pattern on at this pixel? */
+function isOn(dash, px) {
+    let at = px % dash.reduce((sum, part) => sum + part, 0);
+    for (let i = 0; i < dash.length; i++) {
+        if (at < dash[i]) return i % 2 === 0;
+        at -= dash[i];
+    }
+    return true;
+}
+
+/* One line as a path; x and y give pixels. */
+function trace(ctx, { times, values, dash }, { begin, end }, x, y) {
+    let pen = false;
+    ctx.setLineDash(dash);
     ctx.beginPath();
-    for (let i = Math.max(0, rowAt(times, from) - 1); i < end; i++) {
+    for (let i = begin; i < end; i++) {
         if (values[i] === null) {
-            put();
             pen = false;
             continue;
         }
-        const at = Math.round(x(times[i]) * 2) / 2;
-        const high = y(values[i]);
-        if (at !== column) {
-            put();
-            column = at;
-            enter = least = most = high;
+        const [at, high] = [x(times[i]), y(values[i])];
+        if (pen) ctx.lineTo(at, high);
+        else {
+            ctx.moveTo(at, high);
+            if (i + 1 >= end || values[i + 1] === null) ctx.lineTo(at + 1, high); // a point alone is seen as well
         }
-        if (high < least) least = high;
-        if (high > most) most = high;
-        leave = high;
+        pen = true;
     }
-    put();
     ctx.stroke();
+}
+
+/* A line with many rows to a pixel as bars. Its dashes go along the axis: along the line they would be countless. */
+function fill(ctx, { dash }, { least, most }, left, wide, y) {
+    const size = wide / least.length;
+    ctx.beginPath();
+    for (let part = 0; part < least.length; part++)
+        if (least[part] <= most[part] && isOn(dash, part * size)) ctx.rect(left + part * size, y(most[part]) - 0.75, size, y(least[part]) - y(most[part]) + 1.5);
+    ctx.fill();
 }
 
 /* lines: [{ label, colour: token, dash: [px], times: seconds, rising, values: number or null }]; relative: the times count from a start of
@@ -158,7 +185,8 @@ export function drawPlot(box, { lines, relative, tells, sync }) {
         const named = lines.length > 1 && width >= NAMED_FROM;
         const names = named ? Math.min(NAME_MOST, Math.max(...lines.map((l) => ctx.measureText(l.label).width)) + 12) : 0;
 
-        const [least, most] = extent(lines, from, to);
+        const views = lines.map((line) => seen(line, from, to, Math.floor(width)));
+        const [least, most] = extent(lines, views);
         const step = roundStep(most - least, 5);
         const says = number(step);
         const levels = ticks(least, most, step);
@@ -192,12 +220,12 @@ export function drawPlot(box, { lines, relative, tells, sync }) {
         ctx.rect(left, TOP - 2, wide + 1, high + 4);
         ctx.clip();
         ctx.lineWidth = 1.5;
-        ctx.lineJoin = "round";
-        for (const line of lines) {
-            ctx.strokeStyle = colour(line.colour);
-            ctx.setLineDash(line.dash);
-            trace(ctx, line, from, to, x, y);
-        }
+        ctx.lineJoin = "bevel";
+        lines.forEach((line, i) => {
+            ctx.strokeStyle = ctx.fillStyle = colour(line.colour);
+            if (views[i].least) fill(ctx, line, views[i], left, wide, y);
+            else trace(ctx, line, views[i], x, y);
+        });
         ctx.restore();
         if (named) drawNames(y, high);
         box.dataset.drawnMs = Math.round(performance.now() - began);

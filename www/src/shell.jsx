@@ -72,7 +72,7 @@ function ImageChip() {
     if (on === undefined) return <span class="chip" aria-hidden="true" />;
     const tone = overdue ? "danger" : on ? "diagnostic" : "neutral";
     return (
-        <a class={`chip tone-${tone} live-value`} href="/devices?filter=-image%3Anone">
+        <a class={overdue ? "chip loud live-value" : `chip tone-${tone} live-value`} href={overdue ? "/" : "/devices?filter=-image%3Anone"}>
             <Icon name={overdue ? "alarm" : on ? "play" : "dash"} />
             <span>
                 <span class="chip-long">{plural(on, "device")} on a diagnostic image{overdue ? `, ${overdue} overdue` : ""}</span>

@@ -91,3 +91,14 @@ export const RESULTS = [
     "", "updated", "not enough storage", "out of memory", "connection lost", "integrity check failed", "unsupported package",
     "invalid address", "update failed", "unsupported protocol", "cancelled", "deferred",
 ];
+
+/* `pending` is another word for devices that want to be let in: a rollout's has its own look. */
+export const stepState = (state) => (state === "pending" ? "not_begun" : state);
+export const looks = (counts = {}) => Object.fromEntries(Object.entries(counts).map(([state, n]) => [stepState(state), n]));
+export const STEP_ORDER = ["applied", "already_current", "confirming", "updating", "downloaded", "downloading", "offered", "rolling_back", "not_begun", "rolled_back", "superseded", "skipped", "failed"];
+
+/* In bars what is done stands first, and who has not begun leaves the rest of the bar empty. */
+export const BAR_ORDER = [
+    "done", "uploading", "reverting", "running", "verifying", "downloading", "offered", "scheduled_on_device", "waiting", "cancelling",
+    "skipped", "cancelled", "failed", "lost", "revert_failed", "queued",
+];

@@ -1,48 +1,70 @@
-// One campaign: what it is and its runs.
+// One campaign: what it is, when it comes next, its runs, and what a person may do to it.
 import { useState } from "preact/hooks";
 import { at } from "../api.js";
+import { settingsWords } from "../campaign_words.jsx";
+import { imageHref } from "../limits.js";
+import { collectWords, list, modeSentence } from "../image_words.js";
 import { useResource, wants } from "../resource.js";
-import { duration, number, plural } from "../words.js";
-import { Facts, Loaded, Page, Section } from "../parts/page.jsx";
+import { number, plural } from "../words.js";
+import { Occurrences } from "../parts/occurrences.jsx";
+import { Facts, Loaded, Note, Page, Section } from "../parts/page.jsx";
 import { State, StateBar } from "../parts/state.jsx";
 import { Table } from "../parts/table.jsx";
-import { Time } from "../parts/time.jsx";
-import { assetHref } from "./assets.jsx";
-import { EndAction, EndDialog } from "../dialogs/end.jsx";
+import { Left, Time } from "../parts/time.jsx";
+import { stateName } from "./campaigns.jsx";
+import { CampaignActions, CampaignDialog } from "../dialogs/campaign.jsx";
+
+const runs = (c) => [
+    { key: "n", title: "Run", main: true, cell: (r) => <a href={`/campaigns/${c.id}/runs/${r.number}`}>Run {r.number}</a> },
+    { key: "state", title: "State", cell: (r) => <><State name={r.state} />{r.starts_at && r.state === "scheduled" && <span class="small muted"> <Time at={r.starts_at} /></span>}</> },
+    { key: "counts", title: "Devices", wide: true, cell: (r) => <StateBar counts={r.counts ?? {}} /> },
+];
 
 export function Campaign({ id }) {
     const campaign = useResource(at`/campaigns/${id}`, wants.campaigns);
-    const [ending, setEnding] = useState(false);
+    const [open, setOpen] = useState(null);
     const c = campaign.data;
-    const runs = (c) => [
-        { key: "n", title: "Run", main: true, cell: (r) => <a href={`/campaigns/${c.id}/runs/${r.number}`}>Run {r.number}</a> },
-        { key: "state", title: "State", cell: (r) => <State name={r.state} /> },
-        { key: "counts", title: "Devices", wide: true, cell: (r) => <StateBar counts={r.counts ?? {}} total={c.devices} /> },
-    ];
     return (
-        <Page title={`Campaign ${id}`} crumbs={[["Campaigns", "/campaigns"]]} lead={c && <><State name={c.state} /> <span class="muted">{c.image.asset} {c.image.version}, {plural(c.devices, "device")}</span></>}
-            actions={c && <EndAction campaign={c} onClick={() => setEnding(true)} />}>
+        <Page title={`Campaign ${id}`} crumbs={[["Campaigns", "/campaigns"]]}
+            lead={c && <><State name={stateName(c)} /> <span class="muted">{c.image.asset} {c.image.version}, {plural(c.devices, "device")}{c.next_at && c.state !== "ended" && <> · next in <Left at={c.next_at} /></>}</span></>}
+            actions={c && <CampaignActions campaign={c} open={setOpen} />}>
             <Loaded of={campaign} what={`campaign ${id}`} rows={4}>
                 {(c) => (
                     <>
-                        <CampaignFacts campaign={c} />
-                        <Section title="Runs" id="runs"><Table label="Runs" columns={runs(c)} rows={c.runs} id={(r) => r.number} sorted={false} /></Section>
+                        <CampaignNotes campaign={c} />
+                        <div class="run-bar live-value"><StateBar counts={c.counts ?? {}} /></div>
+                        <div class="columns">
+                            <Section title="What it is" id="what"><CampaignFacts campaign={c} /></Section>
+                            {c.state !== "ended" && c.occurrences?.length > 0 && <Section title="Next times" id="next"><Occurrences rows={c.occurrences} /></Section>}
+                        </div>
+                        <Section title="Runs" id="runs">{c.runs.length ? <Table label="Runs" columns={runs(c)} rows={c.runs} id={(r) => r.number} sorted={false} /> : <p class="muted">No run yet.</p>}</Section>
                     </>
                 )}
             </Loaded>
-            {ending && c && <EndDialog campaign={c} close={() => setEnding(false)} done={campaign.reload} />}
+            {open && c && <CampaignDialog campaign={c} name={open} close={() => setOpen(null)} done={campaign.reload} />}
         </Page>
+    );
+}
+
+/* What stops it, if anything. */
+export function CampaignNotes({ campaign: c }) {
+    return (
+        <>
+            {c.approval && !c.approval.by && c.state !== "ended" && <Note tone="attention" icon="shield"><p><strong>Waits for approval.</strong> {c.created_by} made it; another person must approve it before any device begins.</p></Note>}
+            {c.state === "paused" && <Note tone="attention" icon="pause"><p><strong>Paused.</strong> {c.state_reason?.text ?? "No other device begins until it is resumed."}</p></Note>}
+        </>
     );
 }
 
 export function CampaignFacts({ campaign: c }) {
     return (
         <Facts rows={[
-            ["image", <a href={assetHref(c.image.product, c.image.asset)}>{c.image.product}/{c.image.asset} {c.image.version}</a>],
+            ["image", <a href={imageHref(c.image.product, c.image.asset)}>{c.image.product}/{c.image.asset} {c.image.version}</a>],
+            c.mode ? ["mode", modeSentence(c.mode)] : null,
             ["devices", c.filter ? <><code>{c.filter}</code>: {number(c.devices)} at the start</> : plural(c.devices, "device")],
-            ["duration", duration(c.duration_s)],
-            ["at once", c.parallel ? number(c.parallel) : "all"],
-            ["start", c.at ? <Time at={c.at} both /> : "at once"],
+            ...settingsWords(c),
+            c.collect ? ["it reads", c.collect.length ? list(c.collect.map(collectWords)) : "nothing of the device"] : null,
+            c.approval?.by ? ["approved", `by ${c.approval.by}`] : null,
             ["created", <><Time at={c.created_at} both /> by {c.created_by}</>],
             c.ticket ? ["ticket", c.ticket] : null,
             c.reason ? ["reason", c.reason] : null,

@@ -1,28 +1,47 @@
 // One capture: its files, and the one that is looked at as a plot, a log, text or bytes.
+import { useState } from "preact/hooks";
 import { at, href } from "../api.js";
 import { useResource, wants } from "../resource.js";
 import { bytes, plural, shell } from "../words.js";
 import { Command } from "../parts/command.jsx";
 import { Icon } from "../parts/icon.jsx";
-import { Facts, Loaded, Nothing, Page, Section } from "../parts/page.jsx";
+import { Facts, Loaded, Note, Nothing, Page, Section } from "../parts/page.jsx";
 import { State } from "../parts/state.jsx";
 import { Time } from "../parts/time.jsx";
 import { reasonText } from "../parts/captures_table.jsx";
 import { Viewer } from "../parts/viewer.jsx";
+import { CaptureActions, DeleteDialog, HoldDialog } from "../dialogs/capture.jsx";
 
 const TYPES = { timeseries: ["capture", "time series"], log: ["audit", "log"], text: ["file", "text"], binary: ["file", "bytes"] };
 
 export function Capture({ id, n }) {
     const capture = useResource(at`/captures/${id}`, wants.captures);
+    const [open, setOpen] = useState(null);
     const c = capture.data;
     return (
         <Page title={c ? `Capture of ${c.device}` : `Capture ${id}`} crumbs={[["Captures", "/captures"]]}
             lead={c && <><State name={c.state} /> <span class="muted">{c.image} {c.version} · {plural(c.files.length, "file")}, {bytes(c.length)} · <Time at={c.created_at} both /></span></>}
-            actions={c && <a class="button" href={`/campaigns/${c.campaign}/runs/${c.run}`}>Campaign {c.campaign}, run {c.run}</a>}>
+            actions={c && <><a class="button" href={`/campaigns/${c.campaign}/runs/${c.run}`}>Campaign {c.campaign}, run {c.run}</a>{c.hold !== undefined && <CaptureActions capture={c} open={setOpen} />}</>}>
             <Loaded of={capture} what={`capture ${id}`} rows={4}>
-                {(c) => c.files.length ? <Files capture={c} n={n} /> : <Nothing>{reasonText(c.reason) ?? "Nothing was collected."}</Nothing>}
+                {(c) => <><Kept capture={c} />{c.files.length ? <Files capture={c} n={n} /> : <Nothing>{reasonText(c.reason) ?? "Nothing was collected."}</Nothing>}</>}
             </Loaded>
+            {open === "hold" && c && <HoldDialog capture={c} close={() => setOpen(null)} done={capture.reload} />}
+            {open === "delete" && c && <DeleteDialog capture={c} close={() => setOpen(null)} />}
         </Page>
+    );
+}
+
+/* How long it stays, and what the device left out or blotted out before it sent anything. */
+function Kept({ capture: c }) {
+    return (
+        <>
+            {c.hold && <Note tone="attention" icon="shield"><p><strong>Held.</strong> {reasonText(c.hold.reason) ?? "It stays until a person ends the hold."}</p></Note>}
+            {(c.expires_at || c.omitted?.length > 0 || c.redacted > 0) && <Facts rows={[
+                c.expires_at && !c.hold ? ["deleted", <Time at={c.expires_at} both />] : null,
+                c.omitted?.length ? ["left out", c.omitted.map((one) => <div key={one.path} class="wrap"><code>{one.path}</code> {one.why}</div>)] : null,
+                c.redacted > 0 ? ["blotted out", `${plural(c.redacted, "place")}, on the device`] : null,
+            ]} />}
+        </>
     );
 }
 

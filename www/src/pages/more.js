@@ -6,6 +6,7 @@ export { Campaigns } from "./campaigns.jsx";
 export { NewCampaign } from "./campaign_new.jsx";
 export { Campaign } from "./campaign.jsx";
 export { Run } from "./run.jsx";
+export { RunDevice } from "./run_device.jsx";
 export { Captures } from "./captures.jsx";
 export { Capture } from "./capture.jsx";
 export { Compare } from "./compare.jsx";

@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { useResource, wants } from "../resource.js";
 import { session, whyNot } from "../session.js";
+import { STEP_ORDER, looks } from "../states.js";
 import { bytes, number, plural } from "../words.js";
 import { Page, Loaded, Note, Section } from "../parts/page.jsx";
 import { State, StateBar } from "../parts/state.jsx";
@@ -22,7 +23,8 @@ export function Overview() {
                         {Object.values(now.first_steps).includes(false) && <FirstSteps done={now.first_steps} />}
                         <NeedsPerson items={now.needs_person} />
                         <Fleet devices={now.devices} onImage={now.on_image} overdue={now.overdue} />
-                        <Running runs={now.running} />
+                        <Running runs={now.running} rollouts={now.rollouts ?? []} />
+                        <Next items={now.next} />
                         <Section title="Last changes" id="last" actions={<a href="/audit">Audit log</a>}>
                             {now.last_audit.length ? <AuditTable brief rows={now.last_audit} /> : <p class="muted">Nothing has been changed yet.</p>}
                         </Section>
@@ -68,7 +70,10 @@ function FirstSteps({ done }) {
     );
 }
 
+/* Loudest first; what is not here comes after these. */
 const URGENT = ["overdue", "revert_failed", "lost"];
+const KINDS = { held_rollout: "pause", approval: "shield", failed_capture: "up", storage: "asset", pending: "question" };
+const loud = (item) => URGENT.includes(item.kind);
 
 function NeedsPerson({ items }) {
     return (
@@ -77,9 +82,9 @@ function NeedsPerson({ items }) {
                 <p class="calm"><State name="done" word="Nothing needs a person." /></p>
             ) : (
                 <ul class="needs">
-                    {items.map((item) => (
-                        <li key={item.kind + item.text} class={URGENT.includes(item.kind) ? "tone-danger" : "tone-attention"}>
-                            <Icon name={URGENT.includes(item.kind) ? "alarm" : "question"} />
+                    {[...items].sort((a, b) => loud(b) - loud(a)).map((item) => (
+                        <li key={item.kind + item.text} class={loud(item) ? "tone-danger loud" : "tone-attention"}>
+                            <Icon name={loud(item) ? "alarm" : KINDS[item.kind] ?? "question"} />
                             <a href={item.link}>{item.text}</a>
                             <Time at={item.since} />
                         </li>
@@ -118,11 +123,11 @@ function Fleet({ devices, onImage, overdue }) {
     );
 }
 
-function Running({ runs }) {
+function Running({ runs, rollouts }) {
     return (
-        <Section title="Running now" id="running" actions={<a href="/campaigns">All campaigns</a>}>
-            {runs.length === 0 ? (
-                <p class="muted">No campaign is running.</p>
+        <Section title="Running now" id="running" actions={<><a href="/rollouts">All rollouts</a><a href="/campaigns">All campaigns</a></>}>
+            {runs.length + rollouts.length === 0 ? (
+                <p class="muted">No campaign and no rollout is running.</p>
             ) : (
                 <ul class="runs">
                     {runs.map((run) => (
@@ -132,6 +137,26 @@ function Running({ runs }) {
                             <StateBar counts={run.counts} />
                         </li>
                     ))}
+                    {rollouts.map((r) => (
+                        <li key={r.id}>
+                            <a href={`/rollouts/${r.id}`}>{r.asset} {r.version}</a>
+                            <span class="muted">rollout {r.id}{r.stages && `, stage ${r.stage} of ${r.stages.length}`}</span>
+                            <StateBar counts={looks(r.counts)} order={STEP_ORDER} total={r.devices} />
+                        </li>
+                    ))}
+                </ul>
+            )}
+        </Section>
+    );
+}
+
+function Next({ items }) {
+    if (!items) return null;
+    return (
+        <Section title="Next 24 hours" id="next" actions={<a href="/campaigns?view=calendar">Calendar</a>}>
+            {items.length === 0 ? <p class="muted">Nothing is planned.</p> : (
+                <ul class="needs">
+                    {items.map((item) => <li key={item.at + item.link} class="tone-scheduled"><Icon name="clock" /><a href={item.link}>{item.what}</a><Time at={item.at} both /></li>)}
                 </ul>
             )}
         </Section>

@@ -16,7 +16,7 @@ export function RunsNow({ device }) {
         return (
             <span class={`state tone-${tone} live-value`}>
                 <State name={device.overdue ? "overdue" : image.state} tone={tone} word={`diagnostic ${image.image} ${image.version}`} />
-                {image.ends_at && <span class="muted">{device.overdue ? "overdue by " : "returns in "}<Left at={image.ends_at} over="" /></span>}
+                {image.ends_at && <span class="muted">{device.overdue ? "overdue by " : "returns in "}<Left at={image.ends_at} over={device.overdue ? "" : undefined} /></span>}
             </span>
         );
     }

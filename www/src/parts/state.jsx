@@ -1,5 +1,5 @@
 // A state: its own shape, its word, its colour.
-import { stateOf, ASSIGNMENT_ORDER } from "../states.js";
+import { stateOf, BAR_ORDER } from "../states.js";
 import { number } from "../words.js";
 import { Icon } from "./icon.jsx";
 
@@ -14,7 +14,7 @@ export function State({ name, word, tone }) {
 }
 
 /* How many are in which state: one bar and the same in words. */
-export function StateBar({ counts, total, order = ASSIGNMENT_ORDER }) {
+export function StateBar({ counts, total, order = BAR_ORDER }) {
     const present = order.filter((state) => counts[state]);
     const sum = total || present.reduce((n, state) => n + counts[state], 0) || 1;
     return (
@@ -22,7 +22,7 @@ export function StateBar({ counts, total, order = ASSIGNMENT_ORDER }) {
             <svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
                 {present.map((state, i) => {
                     const before = present.slice(0, i).reduce((n, s) => n + counts[s], 0);
-                    return <rect key={state} x={(100 * before) / sum} y="0" width={(100 * counts[state]) / sum} height="6" class={state === "not_begun" ? "fill-rest" : `fill-${stateOf(state).tone}`} />;
+                    return <rect key={state} x={(100 * before) / sum} y="0" width={(100 * counts[state]) / sum} height="6" class={state === "not_begun" || state === "queued" ? "fill-rest" : `fill-${stateOf(state).tone}`} />;
                 })}
             </svg>
             <span class="statebar-words">

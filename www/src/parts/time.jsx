@@ -13,13 +13,13 @@ export function Time({ at, both = false, none = "–" }) {
     );
 }
 
-/* Time left until `at`; past it, by how much. */
-export function Left({ at, over = "over by" }) {
+/* Time left until `at`; past it, by how much when `over` says how to call that, else that it is now. */
+export function Left({ at, over }) {
     if (!at) return <span class="muted">–</span>;
     const s = (new Date(at) - now.value) / 1000;
     return (
         <time datetime={at} title={absolute(new Date(at))} class="time num">
-            {s > 7200 ? duration(s) : s >= 0 ? countdown(s) : `${over} ${countdown(-s)}`}
+            {s > 7200 ? duration(s) : s >= 0 ? countdown(s) : over === undefined ? "now" : `${over} ${countdown(-s)}`}
         </time>
     );
 }
