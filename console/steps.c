@@ -35,7 +35,7 @@ const struct scheduler_row steps[] = {
     {"fleet_watch", 1000, fleet_watch},
     {"rollouts", 100, rollouts_step},
     {"groups", 1000, group_step},
-    {"campaigns", 200, campaigns_step},
+    {"campaigns", 100, campaigns_step},
     {"fleet_flush", 3000, fleet_flush},
     {"checkpoint", 5000, checkpoint_step},
     {"metadata", 30000, metadata_step},

@@ -425,7 +425,7 @@ static bool silence_one(struct act *act, struct assignment *assignment, int64_t 
     return assignment_alarm(act, assignment, "lost", 0, err) && time_out(act, assignment, err);
 }
 
-#define STEP_MOST 500
+#define STEP_MOST 200
 
 static bool any_silent(struct diagnostics *diagnostics, int64_t now, bool *any, struct error *err)
 {

@@ -113,7 +113,7 @@ bool act_end(struct act *act, bool good, struct error *err)
  * ----------------------------------------------------------------------------------------------------- */
 
 #define STEP_MS                                                                                              \
-    25 /* a step gives the database's writer back after that, with the rest left for the next one */
+    15 /* a step gives the database's writer back after that, with the rest left for the next one */
 
 struct open_run {
     int64_t campaign, number;

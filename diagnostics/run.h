@@ -19,7 +19,7 @@ enum run_state {
 extern const struct lifecycle run_lifecycle;
 
 #define RUN_WINDOW_S SCHEDULE_LATE_S /* a device that was away may begin so long after the run's start */
-#define RUN_SLICE 200                /* devices that one transaction moves */
+#define RUN_SLICE 150                /* devices that one transaction moves */
 
 /* Adds a run for an occurrence with an assignment for each of these devices, all queued. */
 bool run_add(struct act *act, int64_t campaign, int64_t number, const struct occurrence *occurrence,

@@ -5,6 +5,7 @@
 #include "base/digest.h"
 #include "base/text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static bool run_insert(struct act *act, int64_t campaign, int64_t number, const struct occurrence *occurrence,
@@ -29,18 +30,33 @@ static bool run_insert(struct act *act, int64_t campaign, int64_t number, const 
     return db_run(query, NULL, err) && act_changed(act, &change, err);
 }
 
-static bool assignment_insert(struct act *act, int64_t campaign, int64_t number, int64_t device_id,
-                              const struct span *span, struct error *err)
+/* Random ids in their own order: so that the index of 100,000 new ones grows at its end. */
+static int by_text(const void *a, const void *b)
 {
+    return strcmp(a, b);
+}
+
+static char (*ids_make(struct arena *arena, size_t count))[RUN_ID_TEXT]
+{
+    char(*ids)[RUN_ID_TEXT] = arena_array(arena, count, sizeof *ids);
     uint8_t chance[16];
-    char id[RUN_ID_TEXT];
+
+    for (size_t i = 0; i < count; i++) {
+        random_bytes(chance, sizeof chance);
+        hex_encode(ids[i], chance, sizeof chance);
+    }
+    qsort(ids, count, sizeof *ids, by_text);
+    return ids;
+}
+
+static bool assignment_insert(struct act *act, int64_t campaign, int64_t number, const char *id,
+                              int64_t device_id, const struct span *span, struct error *err)
+{
     struct db_query *query = db_query(
         act->conn,
         "INSERT INTO assignment (id, campaign_id, run_number, device_id, state, since, until, start_after,"
         " start_before) VALUES (:id, :campaign, :number, :device, 'queued', :now, :before, :start, :before)");
 
-    random_bytes(chance, sizeof chance);
-    hex_encode(id, chance, sizeof chance);
     db_bind_text(query, ":id", id);
     db_bind_integer(query, ":campaign", campaign);
     db_bind_integer(query, ":number", number);
@@ -56,10 +72,11 @@ static bool all_insert(struct act *act, int64_t campaign, int64_t number, int64_
 {
     struct spans spans;
     bool good = spans_begin(&spans, act, campaign, day, clock_now(), err);
+    char(*ids)[RUN_ID_TEXT] = ids_make(&act->arena, count);
 
     for (size_t i = 0; good && i < count; i++) {
         struct span span = spans_of(&spans, device_ids[i]);
-        good = assignment_insert(act, campaign, number, device_ids[i], &span, err);
+        good = assignment_insert(act, campaign, number, ids[i], device_ids[i], &span, err);
     }
     spans_end(&spans);
     return good && assignment_counted(act, campaign, number, ASSIGNMENT_QUEUED, (int64_t)count, err);
@@ -78,7 +95,7 @@ bool run_add_again(struct act *act, int64_t campaign, int64_t number, const stru
     return run_insert(act, campaign, number, occurrence, false, err) && run_fill(act, campaign, number, err);
 }
 
-#define FILL_SLICE 1000
+#define FILL_SLICE 500
 
 /* Devices of the campaign's first run that the run does not have yet; *from: up to where it has them. */
 static bool missing_read(struct act *act, int64_t campaign, int64_t number, int64_t *device_ids,
