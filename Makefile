@@ -244,7 +244,7 @@ www-test: programs flow-programs www
 # test/fuzz/<noun>_fuzz.c begins with what is in test/fuzz/<noun>/; a finding is to be put there, where the unit tests run it.
 FUZZ := $(patsubst test/fuzz/%_fuzz.c,build/fuzz/%,$(wildcard test/fuzz/*_fuzz.c))
 FUZZ_SECONDS ?= 60
-$(FUZZ): build/fuzz/%: test/fuzz/%_fuzz.c $(BASE) $(AGENT_REPO)
+$(FUZZ): build/fuzz/%: test/fuzz/%_fuzz.c $(BASE) $(AGENT_REPO) repo/marker.c
 	@mkdir -p $(@D)
 	$(call SAY,fuzz)clang -std=c11 -D_GNU_SOURCE -I. -g -O1 -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(call libraries,$(LIBS_BASE))
 fuzz: $(FUZZ)

@@ -3,6 +3,8 @@
 
 #include "base/file.h"
 #include "repo/marker.h"
+/* The fuzz target itself, so that its findings run here. */
+#include "test/fuzz/marker_fuzz.c"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -157,6 +159,30 @@ static void a_damaged_elf_file_is_read_to_a_calm_end(void **state)
     assert_true(find_bytes(fixture, bytes, size).count > 0);
 }
 
+static int findings;
+
+static bool finding_run(void *context, const char *path, int fd, int64_t size, mode_t mode, struct error *err)
+{
+    uint8_t *bytes = malloc((size_t)size + 1);
+
+    (void)context, (void)path, (void)mode, (void)err;
+    assert_int_equal(pread(fd, bytes, (size_t)size, 0), size);
+    LLVMFuzzerTestOneInput(bytes, (size_t)size);
+    free(bytes);
+    findings++;
+    return true;
+}
+
+static void the_findings_of_the_fuzzer_stay_fixed(void **state)
+{
+    struct error err = {0};
+    FD(folder) = folder_open("test/fuzz/marker", &err);
+
+    (void)state;
+    must(folder >= 0 && folder_walk(folder, finding_run, NULL, &err));
+    assert_true(findings >= 3);
+}
+
 static bool publish_app(struct fixture *fixture, const char *version, const char *bytes, bool required,
                         struct error *err)
 {
@@ -238,6 +264,7 @@ int main(void)
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(a_damaged_elf_file_is_read_to_a_calm_end, fixture_setup,
                                         fixture_teardown),
+        cmocka_unit_test(the_findings_of_the_fuzzer_stay_fixed),
         cmocka_unit_test_setup_teardown(a_version_that_is_not_the_one_built_is_refused_with_both_named,
                                         fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(without_a_marker_a_version_is_unmarked_or_refused_as_the_product_asks,
