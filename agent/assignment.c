@@ -358,7 +358,8 @@ static void extend(struct assignments *assignments, struct assignment *assignmen
     const struct json *answer;
     struct error err = {0};
 
-    if (!run || run->order.duration_s <= assignment->duration_s || !assignments->channel->link)
+    if (!run || run->order.duration_s <= assignment->duration_s ||
+        run->order.duration_s == assignment->refused_s || !assignments->channel->link)
         return;
     channel_request(&writer, &out, "run_extend");
     json_write_string(&writer, "run", assignment->id);
@@ -366,13 +367,12 @@ static void extend(struct assignments *assignments, struct assignment *assignmen
     bool good = channel_ask(assignments->channel, &arena, &writer, START_MS, &answer, &err);
     if (!good && err.kind == ERROR_SYSTEM)
         return; /* the keeper went away: what is there then is asked again */
-    assignment->duration_s = run->order.duration_s;
     if (!good) {
+        assignment->refused_s = run->order.duration_s;
         note(assignment, &err);
-        if (!assignment_save(assignments, assignment, &err))
-            note(assignment, &err);
         return;
     }
+    assignment->duration_s = run->order.duration_s;
     const char *ends_at = json_string(answer, "ends_at");
     if (ends_at)
         time_parse(ends_at, &assignment->ends_at);

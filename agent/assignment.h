@@ -40,6 +40,7 @@ struct assignment {
     enum assignment_state end;            /* while uploading: what it will be */
     bool dropped;                         /* a newer order does not have it */
     int64_t started_at, ends_at;          /* Unix seconds; 0: not yet */
+    int64_t refused_s;                    /* a longer time that the keeper refused; not asked for again */
     int64_t duration_s;                   /* that the keeper was asked for; a later order may give more */
     char code[40], text[ASSIGNMENT_TEXT]; /* the reason of the end */
     char capture[16], capture_reason[200];

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile, readdir } from 'node:fs/promises';
 import { readFileSync, readdirSync } from 'node:fs';
 import { World, until, path, build, isRoot, processes } from './lib/locum.mjs';
+import { Evil, key, envelope } from './lib/evil.mjs';
 
 const app = path.join(build, 'test/flow/app');
 const GRACE = 2;
@@ -181,4 +182,52 @@ test('a campaign that is ended brings both back at once', { skip }, async () => 
     assert.equal(a.state, 'cancelled', JSON.stringify(a));
     assert.equal(a.reverted.proof.end, 'cancelled');
   }
+});
+
+test('an order narrows what is collected, has it redacted on the device, and gives a run more time, within what was signed', { skip }, async (t) => {
+  const evil = await Evil.open(world);
+  t.after(() => evil.close());
+  const honest = world.deviceUrl, director = key(world.data, 'director');
+  let sent = null, more = null;
+  evil.rules = [[/^\/device\/checkin/, async (from, to, forward) => {
+    const answer = await forward(), body = JSON.parse(answer.body);
+    if (body.order?.signed.runs.length) {
+      sent = body.order.signed;
+      Object.assign(sent.runs[0], { collect: ['app-logs'], max_output: 65536, redact: ['secret=[a-z]+'] });
+    }
+    if (more) {
+      sent.runs[0].duration_s = more;
+      sent.seq += 1;
+      more = null;
+      body.order = { signed: sent };
+    }
+    if (body.order) body.order = envelope(director, body.order.signed);
+    evil.answer(to, { ...answer, body: JSON.stringify(body) });
+  }]];
+  world.deviceUrl = evil.url;
+  const narrow = await device('narrow').finally(() => { world.deviceUrl = honest; });
+  await narrow.runs('model', '1.0.0');
+  await image('tells', `exec > $LOCUM_OUTPUT/run.log 2>&1; echo "user=ann secret=abc"; ls $LOCUM_APP_LOGS; echo "stats=$LOCUM_APP_STATS"; cat /proc/1/comm; df -B1 --output=size $LOCUM_OUTPUT; ${hang}`);
+  const created = await create('tells', narrow, 8);
+  const first = await inState(created.id, ['running']);
+  assert.equal(first.state, 'running', JSON.stringify(first));
+  const told = () => evil.reports.filter(({ run, state }) => run === sent.runs[0].id && state === 'running').map(({ ends_at }) => Date.parse(ends_at));
+  more = 61; // over max_runtime_s: refused, and the run goes on as it was
+  await until('it was asked for too much', async () => more === null);
+  more = 12;
+  await until('the device tells the new end', async () => told().length > 1, 20000);
+  assert.equal(told()[1] - told()[0], 4000);
+  const a = await inState(created.id, ends);
+  assert.equal(a.state, 'done', JSON.stringify(a));
+  await isBack(narrow, a);
+  assert.equal(a.reverted.proof.end, 'deadline');
+  assert.ok(Date.parse(a.reverted.proof.ended_at) - Date.parse(a.started_at) >= 11000, JSON.stringify(a));
+  assert.equal(Date.parse(a.ends_at), told()[1]);
+  const log = await (await captured(created.id, narrow)).read('run.log');
+  assert.match(log, /^user=ann \[redacted\]$/m);
+  assert.doesNotMatch(log, /secret|abc/);
+  assert.match(log, /^app\.log$/m);
+  assert.match(log, /^stats=$/m);
+  assert.match(log, /^locum-image$/m);
+  assert.match(log, /^\s*65536$/m);
 });
