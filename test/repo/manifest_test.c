@@ -172,9 +172,46 @@ static void limits_get_their_defaults(void **state)
     assert_string_equal(first.bytes, second.bytes);
 }
 
+static bool override_with(const char *path, struct error *err)
+{
+    ARENA(arena);
+    TEXT(out);
+    static const char text[] = "{\"mode\":\"override\",\"max_runtime_s\":60}";
+    static const char *none[] = {NULL};
+    struct manifest_file file = {.path = path, .length = 1, .mode = 0644};
+    struct manifest manifest = {.product = "demo",
+                                .asset = "newer",
+                                .version = "1.0.0",
+                                .kind = KIND_DIAGNOSTIC,
+                                .hardware = none,
+                                .files = &file,
+                                .file_count = 1,
+                                .has_limits = true};
+    memset(file.sha256, 'a', SHA256_HEX - 1);
+    *err = (struct error){0};
+    assert_true(image_limits_read(&arena, text, sizeof text - 1, &manifest.limits, err));
+    manifest.requires = json_read(&arena, "{}", 2, &json_limits_small, err);
+    return manifest_write(&arena, &manifest, &out, err);
+}
+
+static void an_image_that_overrides_brings_files_of_assets(void **state)
+{
+    static const char *const bad[] = {"diagnostic.json", "assets/model", "assets/MODEL/w", "model/w"};
+    struct error err;
+    (void)state;
+    if (!override_with("assets/model/weights/w.bin", &err))
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (override_with(bad[i], &err))
+            fail_msg("%s passed", bad[i]);
+        assert_non_null(strstr(err.text, "assets/<asset>/<path>"));
+    }
+}
+
 static void limits_out_of_their_ranges_are_refused(void **state)
 {
 #define IMAGE(rest) "{\"entry\":[\"./run\"],\"max_runtime_s\":900" rest "}"
+#define OVERRIDE(rest) "{\"mode\":\"override\",\"max_runtime_s\":900" rest "}"
     static const char *const bad[] = {
         "{\"entry\":[\"./run\"]}",
         "{\"max_runtime_s\":900}",
@@ -198,10 +235,16 @@ static void limits_out_of_their_ranges_are_refused(void **state)
         IMAGE(",\"params\":{\"rate\":{\"type\":\"integer\",\"min\":0,\"max\":5,\"default\":6}}"),
         IMAGE(",\"params\":{\"on\":{\"type\":\"boolean\",\"max\":5}}"),
         IMAGE(",\"params\":{\"x\":{\"type\":\"code\"}}"),
+        IMAGE(",\"mode\":\"override\""), /* it starts the app, not a program of its own */
+        OVERRIDE(",\"collect\":[\"proc\"]"),
+        OVERRIDE(",\"capabilities\":[\"syslog\"]"),
+        OVERRIDE(",\"network\":\"host\""),
     };
     struct error err;
     (void)state;
-    if (!limits_read(IMAGE(",\"collect\":[\"proc\",\"app-logs\",\"file:/etc/"
+    if (!limits_read(OVERRIDE(",\"collect\":[\"app-logs\"]"), &err))
+        fail_msg("%s", err.text);
+    if (!limits_read(IMAGE(",\"collect\":[\"proc\",\"app\",\"app-logs\",\"file:/etc/"
                            "os-release\"],\"params\":{\"rate\":{\"type\":"
                            "\"integer\",\"min\":0,\"max\":5,\"default\":5}}"),
                      &err))
@@ -237,6 +280,7 @@ int main(void)
         cmocka_unit_test(what_is_required_is_written_and_read_again),
         cmocka_unit_test(what_breaks_a_rule_is_refused),
         cmocka_unit_test(limits_get_their_defaults),
+        cmocka_unit_test(an_image_that_overrides_brings_files_of_assets),
         cmocka_unit_test(limits_out_of_their_ranges_are_refused),
         cmocka_unit_test(a_set_has_one_digest_in_any_order),
     };
