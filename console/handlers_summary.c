@@ -84,6 +84,33 @@ static bool alarms_write(struct request *request, struct db_conn *conn, struct j
     return db_end(query, err);
 }
 
+/* Campaigns that wait for a second person, or that too many failures hold. */
+static bool campaigns_write(struct request *request, struct db_conn *conn, struct json_writer *writer,
+                            int *left, struct error *err)
+{
+    struct db_query *query =
+        db_query(conn, "SELECT id, state, image, state_reason, since, created_by FROM campaign"
+                       " WHERE (state = 'draft' AND approval = 2) OR (state = 'paused' AND state_reason_code "
+                       "= 'max_failures')"
+                       " ORDER BY since LIMIT :most");
+
+    db_bind_integer(query, ":most", NEEDS_MOST);
+    while (db_step(query) && (*left)-- > 0) {
+        long long id = db_integer(query, 0);
+        bool waits = string_is(db_text(query, 1), "draft");
+        const char *text =
+            waits
+                ? arena_printf(request->arena, "campaign %lld (%s) of %s waits for another person's approval",
+                               id, db_text(query, 2), db_text(query, 5))
+                : arena_printf(request->arena, "campaign %lld (%s) is held: %s", id, db_text(query, 2),
+                               db_text(query, 3));
+
+        need_write(writer, waits ? "approval" : "held_campaign", text,
+                   arena_printf(request->arena, "/campaigns/%lld", id), db_integer(query, 4));
+    }
+    return db_end(query, err);
+}
+
 static bool needs_write(struct request *request, struct db_conn *conn, struct json_writer *writer,
                         struct error *err)
 {
@@ -92,7 +119,8 @@ static bool needs_write(struct request *request, struct db_conn *conn, struct js
     size_t count;
 
     json_write_array(writer, "needs_person");
-    if (!alarms_write(request, conn, writer, &left, err))
+    if (!alarms_write(request, conn, writer, &left, err) ||
+        !campaigns_write(request, conn, writer, &left, err))
         return false;
     fleet_lock(fleet);
     struct device *const *devices = fleet_all(fleet, &count);
