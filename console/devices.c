@@ -132,6 +132,8 @@ static void admission_apply(struct fleet *fleet, int64_t id, enum admission admi
     fleet_lock(fleet);
     struct device *device = fleet_by_id(fleet, id);
     fleet->active += is_in_field(admission) - is_in_field(device->admission);
+    for (size_t i = 0; i < device->group_count; i++)
+        device->groups[i]->devices += is_in_field(admission) - is_in_field(device->admission);
     device->admission = admission;
     if (admission == ADMISSION_ACCEPTED)
         device->clone_suspected = false;

@@ -16,7 +16,7 @@ struct fleet_group {
     char name[NAME_SIZE];
     struct arena arena;          /* of the filter */
     const struct filter *filter; /* NULL: a fixed group */
-    int64_t counted;             /* members, while somebody counts */
+    int64_t devices;             /* members that are pending or accepted: kept, not counted */
 };
 
 struct fleet {

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEP_MS 20        /* that a step looks at devices */
-#define STEP_CHANGES 2000 /* that a step writes at most */
+#define STEP_MS 12        /* that a step looks at devices */
+#define STEP_CHANGES 500  /* that a step writes at most */
 #define SLICE_LOOKS 20000 /* filters asked while the lock is held: about 2 ms */
 #define APPLY_SLICE 2000  /* devices changed while the lock is held */
 
@@ -85,6 +85,11 @@ static void group_free(struct fleet_group *group)
     free(group);
 }
 
+static bool is_in_field(const struct device *device)
+{
+    return device->admission == ADMISSION_PENDING || device->admission == ADMISSION_ACCEPTED;
+}
+
 static size_t member_place(const struct device *device, const struct fleet_group *group)
 {
     size_t place = 0;
@@ -101,15 +106,17 @@ static void device_join(struct device *device, struct fleet_group *group)
     device->groups =
         must(reallocarray(device->groups, device->group_count + 1, sizeof(struct fleet_group *)));
     device->groups[device->group_count++] = group;
+    group->devices += is_in_field(device);
 }
 
-static bool device_leave(struct device *device, const struct fleet_group *group)
+static bool device_leave(struct device *device, struct fleet_group *group)
 {
     size_t place = member_place(device, group);
 
     if (place == device->group_count)
         return false;
     device->groups[place] = device->groups[--device->group_count];
+    group->devices -= is_in_field(device);
     return true;
 }
 
@@ -152,9 +159,8 @@ int64_t group_wish_changed(struct fleet *fleet, int64_t group_id, const char *pr
     fleet_lock(fleet);
     for (size_t i = 0; i < fleet->count; i++) {
         struct device *device = fleet->by_name[i];
-        bool active = device->admission == ADMISSION_PENDING || device->admission == ADMISSION_ACCEPTED;
 
-        if (!active || strcmp(device->product, product))
+        if (!is_in_field(device) || strcmp(device->product, product))
             continue;
         for (size_t g = 0; g < device->group_count; g++)
             if (device->groups[g]->id == group_id) {
@@ -274,12 +280,10 @@ static void look_list(struct fleet *fleet, struct arena *arena, struct looking *
 static void look_at(struct fleet *fleet, struct arena *arena, struct looking *looking,
                     const struct device *device, int64_t now)
 {
-    bool gone = device->admission == ADMISSION_REJECTED || device->admission == ADMISSION_RETIRED;
-
     for (size_t i = 0; i < looking->groups && looking->changes < STEP_CHANGES; i++) {
         struct found *found = &looking->found[i];
         bool is = member_place(device, found->group) < device->group_count;
-        bool should = !gone && filter_matches(found->group->filter, fleet, device, now);
+        bool should = is_in_field(device) && filter_matches(found->group->filter, fleet, device, now);
 
         if (is == should)
             continue;

@@ -23,16 +23,6 @@ static bool is_member(const struct device *device, int64_t group_id)
     return false;
 }
 
-/* Members of all groups in one look at the fleet: needs the lock. */
-static void count_all(struct fleet *fleet)
-{
-    for (size_t i = 0; i < fleet->group_count; i++)
-        fleet->groups[i]->counted = 0;
-    for (size_t i = 0; i < fleet->count; i++)
-        for (size_t g = 0; is_counted(fleet->by_name[i]) && g < fleet->by_name[i]->group_count; g++)
-            fleet->by_name[i]->groups[g]->counted++;
-}
-
 struct row {
     int64_t id, created_at, devices;
     const char *name, *filter, *created_by;
@@ -95,11 +85,10 @@ static bool rows_read(struct db_conn *conn, struct arena *arena, const char *nam
 static void rows_count(struct fleet *fleet, struct row *rows, size_t count)
 {
     fleet_lock(fleet);
-    count_all(fleet);
     for (size_t i = 0; i < count; i++) {
         const struct fleet_group *group = fleet_group_find(fleet, rows[i].name);
 
-        rows[i].devices = group ? group->counted : 0;
+        rows[i].devices = group ? group->devices : 0;
     }
     fleet_unlock(fleet);
 }

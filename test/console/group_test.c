@@ -115,6 +115,50 @@ static void a_group_by_filter_follows_its_devices(void **state)
     assert_ok(device_admit(&small->console, "cam-3", ADMISSION_REJECTED, "ada", &err), err);
     step(small);
     assert_string_equal(members(small, &arena, "field"), "cam-4");
+    assert_int_equal(fleet_by_name(small->console.fleet, "cam-3")->group_count, 0);
+}
+
+/* "devices" of the group as pages see it. */
+static int64_t counted(struct small *small, const char *name)
+{
+    struct error err = {0};
+    struct json_writer writer;
+    ARENA(arena);
+    TEXT(out);
+    DB_DONE(conn) = db_read(small->console.db, &err);
+
+    json_write_init(&writer, &out);
+    assert_ok(group_write(&small->console, conn, name, true, &writer, &err), err);
+    json_write_end(&writer, '}');
+    const struct json *group = json_read(&arena, text_string(&out), out.size, &json_limits_small, &err);
+    assert_ok(group, err);
+    assert_int_equal(json_get(group, "members")->size, json_integer(group, "devices", -1));
+    return json_integer(group, "devices", -1);
+}
+
+static void the_count_of_a_group_is_kept_whoever_comes_and_goes(void **state)
+{
+    struct small *small = *state;
+    struct error err = {0};
+
+    three(small);
+    assert_ok(make(small, "lab", NULL, "[\"cam-1\",\"cam-2\"]", &err), err);
+    assert_ok(make(small, "field", "tag:field", NULL, &err), err);
+    assert_int_equal(counted(small, "lab"), 2);
+    assert_ok(device_admit(&small->console, "cam-1", ADMISSION_REJECTED, "ada", &err), err);
+    assert_int_equal(counted(small, "lab"), 1);
+    small_again(small);
+    assert_int_equal(counted(small, "lab"), 1);
+    assert_ok(device_admit(&small->console, "cam-1", ADMISSION_ACCEPTED, "ada", &err), err);
+    assert_int_equal(counted(small, "lab"), 2);
+    tag(small, "cam-2", "[\"field\"]");
+    step(small);
+    assert_int_equal(counted(small, "field"), 1);
+    assert_ok(device_admit(&small->console, "cam-2", ADMISSION_RETIRED, "ada", &err), err);
+    assert_int_equal(counted(small, "field"), 0);
+    step(small);
+    assert_int_equal(counted(small, "field"), 0);
+    assert_int_equal(counted(small, "lab"), 1);
 }
 
 static void a_device_is_in_many_groups_and_none_is_a_word_of_its_own(void **state)
@@ -268,6 +312,7 @@ int main(void)
 #define SMALL_TEST(name) cmocka_unit_test_setup_teardown(name, small_setup, small_teardown)
         SMALL_TEST(a_fixed_group_has_who_was_named_also_after_a_restart),
         SMALL_TEST(a_group_by_filter_follows_its_devices),
+        SMALL_TEST(the_count_of_a_group_is_kept_whoever_comes_and_goes),
         SMALL_TEST(a_device_is_in_many_groups_and_none_is_a_word_of_its_own),
         SMALL_TEST(what_makes_no_group_is_refused_and_leaves_none),
         SMALL_TEST(a_change_says_before_what_it_would_do),
