@@ -150,8 +150,8 @@ test('more failures than the limit hold the campaign with the figures', { skip }
   const held = await until('the campaign is held', async () => { const c = await campaign(created.id); return c.state === 'paused' && c; }, 60000);
   assert.equal(held.state_reason.code, 'max_failures');
   assert.match(held.state_reason.text, /^[12] of 3 devices failed, at most 0 may$/);
-  // The last one had no place yet: the next is given one while the one before reverts.
-  assert.equal((await of(created.id, 'cam-3')).state, 'queued');
+  // A place is free while the one before reverts, so a second may have begun by then; not the third.
+  assert.ok((held.counts.queued ?? 0) + (held.counts.waiting ?? 0) >= 1, JSON.stringify(held.counts));
   await world.json('campaign', 'end', String(created.id));
   const ended = await until('nobody is left', async () => { const c = await campaign(created.id); return (c.counts.cancelled ?? 0) + (c.counts.failed ?? 0) === 3 && c; });
   assert.equal(ended.state, 'ended');
