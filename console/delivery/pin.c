@@ -339,6 +339,17 @@ static void develop_apply(struct console *console, const struct pinning *pinning
     device_touch(console, pinning->device.id, pinning->asked->device);
 }
 
+/* Of a product without assets nothing is kept, and nothing is to be listed. */
+static bool keep_listed(struct console *console, const struct pinning *pinning, struct error *err)
+{
+    const char *reason =
+        arena_printf(pinning->arena, "what the development device %s keeps", pinning->asked->device);
+
+    if (repo_resign(console->repo, pinning->device.product, pinning->asked->operator_name, reason, err))
+        return true;
+    return err->kind == ERROR_MISSING;
+}
+
 static bool develop_do(struct console *console, struct pinning *pinning, bool development, struct error *err)
 {
     const char *name = pinning->asked->device;
@@ -347,10 +358,7 @@ static bool develop_do(struct console *console, struct pinning *pinning, bool de
         return false;
     if (pinning->device.development == development)
         return true;
-    const char *reason = arena_printf(pinning->arena, "what the development device %s keeps", name);
-    bool good = development ? write_step(console, keep, pinning, err) &&
-                                  repo_resign(console->repo, pinning->device.product,
-                                              pinning->asked->operator_name, reason, err) &&
+    bool good = development ? write_step(console, keep, pinning, err) && keep_listed(console, pinning, err) &&
                                   write_step(console, develop_begin, pinning, err)
                             : write_step(console, develop_end, pinning, err);
     if (good)
