@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define APP_ENDS_MOST                                                                                        \
-    5 /* in a row, each within APP_WELL_S of its start: the app cannot run with this set                     \
-       */
+/* Ends in a row, each within APP_WELL_S of its start, after which the app cannot run with the set; where it
+ * has lived long with it before, what fails may well be something else that comes back: with the keeper's
+ * back-off these are more than two minutes. */
+#define APP_ENDS_MOST 5
+#define APP_ENDS_MOST_WELL 12
 #define APP_WELL_S 30
 #define STOP_SLACK_MS 15000
 
@@ -29,6 +31,12 @@ static void note_long_life(struct control *control, int64_t lived_s)
         return;
     control->app_is_well = true;
     control->app_ends = 0;
+    if (strcmp(control->floors.well, control->set.digest) == 0)
+        return;
+    struct error err = {0};
+    strcpy(control->floors.well, control->set.digest);
+    if (!floors_save(&control->floors, control->worker->state_fd, &err))
+        log_event(LOG_WARNING, "floors", "why=\"%s\"", err.text);
 }
 
 void control_app_ended(struct control *control, const struct channel_app *now)
@@ -50,7 +58,8 @@ static bool app_cannot_run(struct control *control, char why[CHECK_WHY])
 
     if (control->channel.link && strcmp(app->state, "running") == 0)
         note_long_life(control, clock_now() - app->since);
-    if (control->app_is_well || control->app_ends < APP_ENDS_MOST)
+    bool was_well = strcmp(control->floors.well, control->set.digest) == 0;
+    if (control->app_is_well || control->app_ends < (was_well ? APP_ENDS_MOST_WELL : APP_ENDS_MOST))
         return false;
     snprintf(why, CHECK_WHY, "the app ended %d times in a row, each time within %d s of its start",
              control->app_ends, APP_WELL_S);

@@ -83,6 +83,7 @@ bool floors_save(const struct floors *floors, int state_fd, struct error *err)
     json_write_integer(&writer, "generation", floors->generation);
     json_write_integer(&writer, "factory", floors->factory);
     json_write_string(&writer, "safe", floors->safe);
+    json_write_string(&writer, "well", floors->well);
     json_write_object(&writer, "counters");
     for (size_t i = 0; i < floors->counter_count; i++)
         json_write_integer(&writer, floors->counters[i].asset, floors->counters[i].counter);
@@ -119,7 +120,9 @@ static bool floors_parse(struct floors *floors, const struct json *json, struct 
             return false;
         floors_mark_bad(floors, digest, reason);
     }
-    const char *judge = json_string(json, "judge"), *safe = json_string(json, "safe");
+    const char *judge = json_string(json, "judge"), *safe = json_string(json, "safe"),
+               *well = json_string(json, "well");
+    snprintf(floors->well, sizeof(floors->well), "%s", well ? well : "");
     floors->factory = json_integer(json, "factory", 0);
     snprintf(floors->safe, sizeof(floors->safe), "%s", safe ? safe : "");
     snprintf(floors->judge, sizeof(floors->judge), "%s", judge ? judge : "");

@@ -30,6 +30,7 @@ struct floors {
     size_t bad_count;
     int64_t factory;          /* generation of the first set that was committed: it stays; 0: none yet */
     char safe[FLOORS_REASON]; /* why the app does not run (safe mode); empty: it may run */
+    char well[SHA256_HEX];    /* digest of the set that the app lived long with last; empty: none yet */
     char judge[SHA256_HEX];   /* fingerprint of the app that they failed with; empty: none yet */
 };
 

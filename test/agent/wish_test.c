@@ -132,12 +132,18 @@ static void floors_only_rise_and_come_back(void **state)
     floors_raise(&floors, "labels", 1);
     floors.clock = 1795230000;
     floors.generation = 4;
+    floors.factory = 2;
+    strcpy(floors.safe, "no set runs");
+    strcpy(floors.well, "d3");
     floors_mark_bad(&floors, "d1", "the app said no");
     assert_ok(floors_save(&floors, disk.fd, &err), err);
     assert_ok(floors_load(&back, disk.fd, &err), err);
     assert_int_equal(floors_counter(&back, "detector"), 5);
     assert_int_equal(back.clock, 1795230000);
     assert_int_equal(back.generation, 4);
+    assert_int_equal(back.factory, 2);
+    assert_string_equal(back.safe, "no set runs");
+    assert_string_equal(back.well, "d3");
     assert_string_equal(floors_bad(&back, "d1"), "the app said no");
     assert_null(floors_bad(&back, "d2"));
     floors_end(&floors);
