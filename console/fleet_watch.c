@@ -10,7 +10,7 @@
 #define LOOK_S 2
 #define WORK_S 1
 #define MOVING_EACH_S 2000 /* devices that move in rollouts and come every second; more come more rarely */
-#define WORK_AHEAD_S 30 /* a device with work comes often from so long before it */
+#define WORK_AHEAD_S 30    /* a device with work comes often from so long before it */
 
 int fleet_idle_interval(int64_t devices)
 {

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "console/audit.h"
+#include "console/delivery/rollout.h"
 #include "console/fleet.h"
 #include "diagnostics/capture.h"
 #include "diagnostics/run.h"
@@ -111,6 +112,28 @@ static bool campaigns_write(struct request *request, struct db_conn *conn, struc
     return db_end(query, err);
 }
 
+/* Rollouts that a gate holds, or that wait for a person to let the next stage begin. */
+static bool rollouts_write(struct request *request, struct db_conn *conn, struct json_writer *writer,
+                           int *left, struct error *err)
+{
+    struct db_query *query =
+        db_query(conn, "SELECT id, state, asset, version, reason_text, since FROM rollout"
+                       " WHERE state IN ('held', 'awaiting_approval') ORDER BY since LIMIT :most");
+
+    db_bind_integer(query, ":most", NEEDS_MOST);
+    while (db_step(query) && (*left)-- > 0) {
+        long long id = db_integer(query, 0);
+        bool held = string_is(db_text(query, 1), "held");
+        const char *why = db_text(query, 4);
+
+        need_write(writer, held ? "held_rollout" : "approval",
+                   arena_printf(request->arena, "rollout %lld (%s %s)%s: %s", id, db_text(query, 2),
+                                db_text(query, 3), held ? " is held" : "", why ? why : ""),
+                   arena_printf(request->arena, "/rollouts/%lld", id), db_integer(query, 5));
+    }
+    return db_end(query, err);
+}
+
 static bool needs_write(struct request *request, struct db_conn *conn, struct json_writer *writer,
                         struct error *err)
 {
@@ -120,7 +143,8 @@ static bool needs_write(struct request *request, struct db_conn *conn, struct js
 
     json_write_array(writer, "needs_person");
     if (!alarms_write(request, conn, writer, &left, err) ||
-        !campaigns_write(request, conn, writer, &left, err))
+        !campaigns_write(request, conn, writer, &left, err) ||
+        !rollouts_write(request, conn, writer, &left, err))
         return false;
     fleet_lock(fleet);
     struct device *const *devices = fleet_all(fleet, &count);
@@ -218,6 +242,10 @@ static bool summary_write(struct request *request, struct text *out, struct erro
         return false;
     json_write_array(&writer, "running");
     if (!run_write_open(conn, &writer, RUNNING_MOST, err))
+        return false;
+    json_write_end(&writer, ']');
+    json_write_array(&writer, "rollouts");
+    if (!rollout_write_open(conn, &writer, RUNNING_MOST, err))
         return false;
     json_write_end(&writer, ']');
     if (!audit_write(request, conn, &writer, err) || !storage_write(request, conn, &writer, err))

@@ -148,8 +148,7 @@ static bool console_open(struct serving *serving, struct error *err)
     console->people = people_new();
     console->pages = pages_open(serving->options.www, err);
     if (!console->pages || !history_recover(console, err) || !authority_prepare(serving, err) ||
-        !(console->fleet = fleet_open(console, err)) ||
-        !(console->rollouts = rollouts_open(console, err)) ||
+        !(console->fleet = fleet_open(console, err)) || !(console->rollouts = rollouts_open(console, err)) ||
         !(console->diagnostics = campaigns_open(console, err)))
         return false;
     repo_set_wanted(console->repo, release_wanted, console);

@@ -1,7 +1,6 @@
 /* How an assignment follows what its device says. */
 #include "console/delivery/rollout_assignment.h"
 
-#include "agent/protocol.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "console/delivery/target.h"
@@ -9,6 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* LwM2M's results of an update (object 5, resource 5) that decide something here. */
+enum result {
+    RESULT_INITIAL = 0,
+    RESULT_SUCCESS = 1,
+    RESULT_NO_STORAGE = 2,
+    RESULT_NO_MEMORY = 3,
+    RESULT_CONNECTION_LOST = 4,
+    RESULT_INVALID_URI = 7,
+    RESULT_DEFERRED = 11
+};
 #define LOOK_AGAIN_S 2      /* a soak that cannot be judged yet */
 #define RETRY_FIRST_S 60    /* then 120, 240, … */
 #define RETRY_LONGEST_S 960 /* a quarter of an hour and a minute */
