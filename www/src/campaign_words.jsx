@@ -1,5 +1,5 @@
 // What pages and dialogs say about campaigns: the schedule as a sentence, the command for the same.
-import { list } from "./image_words.js";
+import { collectWords, list } from "./image_words.js";
 import { absolute, bytes, duration, plural, shell } from "./words.js";
 
 export const DAYS = [["mon", "Monday"], ["tue", "Tuesday"], ["wed", "Wednesday"], ["thu", "Thursday"], ["fri", "Friday"], ["sat", "Saturday"], ["sun", "Sunday"]];
@@ -31,7 +31,7 @@ export function settingsWords(c, limits) {
         ["for how long", duration(c.duration_s)],
         ["at once", c.parallel ? `${plural(c.parallel, "device")} at most` : "all"],
         ["most failures", c.max_failures ? `${c.max_failures} of a run; more pause it until a person resumes it` : "no limit"],
-        c.collect && limits && c.collect.length < limits.collect.length && ["narrowed", `leaves out ${list(limits.collect.filter((one) => !c.collect.includes(one)))}`],
+        c.collect && limits && c.collect.length < limits.collect.length && ["narrowed", `leaves out ${list(limits.collect.filter((one) => !c.collect.includes(one)).map(collectWords))}`],
         c.redact?.length > 0 && ["blotted out", <>on the device, before anything leaves it: {c.redact.map((one, i) => <span key={one}>{i > 0 && ", "}<code class="wrap">{one}</code></span>)}</>],
         c.max_output > 0 && ["writes", `${bytes(c.max_output)} at most`],
     ].filter(Boolean);

@@ -9,7 +9,7 @@ const weekday = (time) => WEEKDAY.format(new Date(day(time) + "T12:00:00Z"));
 export function Occurrences({ rows }) {
     if (!rows?.length) return <p class="muted">No time is left: nothing would ever begin.</p>;
     return (
-        <div class="table-box scrolls" role="region" aria-label="Next times" tabIndex={0}>
+        <div class="table-box scrolls" role="region" aria-label="Times that come next" tabIndex={0}>
             <table class="plain-table occurrences" aria-label="Next times">
                 <thead><tr><th scope="col">UTC</th><th scope="col">On the devices</th></tr></thead>
                 <tbody>
