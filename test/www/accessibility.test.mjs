@@ -18,8 +18,12 @@ before(async () => {
   await world.release('demo/detector', '1.0.0');
   await world.device('cam-1', { start: true });
   await world.device('a-device-with-a-long-name-that-has-to-wrap-on-narrow-pages', { start: false, claim: ['--review'] });
+  await world.api('POST', '/groups', { name: 'lab', filter: 'tag:lab or name~nobody-with-such-a-long-name-in-this-fleet' });
+  await world.json('asset', 'release', 'demo/detector', '1.1.0-rc.1+build.5', '--group', 'lab');
+  await world.api('POST', '/rollouts', { product: 'demo', asset: 'detector', version: '1.1.0-rc.1+build.5', filter: 'name~long-name', stages: ['10%', '100%'], soak_s: 600, device_deadline_s: 3600, max_failures: '5%', min_successes: 1, approval: true, window: '02:00-05:00', draft: true, ticket: 'CASE-8' });
   await world.api('PUT', '/devices/cam-1/tags', { tags: ['lab', 'north', 'a-long-tag-to-wrap'] });
   await world.api('POST', '/campaigns', { image: 'demo/raw-counters', devices: ['cam-1'], duration_s: 30, at: later, parallel: null, ticket: 'CASE-7', reason: 'intermittent stalls' });
+  await world.api('POST', '/campaigns', { image: 'demo/raw-counters', devices: ['cam-1'], duration_s: 60, at: null, parallel: null, window: '02:00-05:00', repeat: 'weekly:mon,thu', blackout: ['2031-12-24'], max_failures: '5%' });
   browser = await Browser.open(world);
 });
 after(async () => {
@@ -31,7 +35,11 @@ const pages = {
   overview: '/', devices: '/devices', 'devices-none': '/devices?filter=name~nothing', device: '/devices/cam-1', 'device-timeline': '/devices/cam-1/timeline', 'device-captures': '/devices/cam-1/captures',
   assets: '/assets', asset: '/assets/demo/detector', 'asset-history': '/assets/demo/detector/history', 'asset-files': '/assets/demo/detector/files',
   compare: '/assets/demo/detector/compare/1.0.0...1.1.0-rc.1%2Bbuild.5', campaigns: '/campaigns', 'campaign-new': '/campaigns/new?device=cam-1', campaign: '/campaigns/1', run: '/campaigns/1/runs/1',
-  'run-definition': '/campaigns/1/runs/1?tab=definition', captures: '/captures', audit: '/audit', nowhere: '/no/such/page',
+  'run-definition': '/campaigns/1/runs/1?tab=definition', captures: '/captures', audit: '/audit',
+  images: '/images', image: '/images/demo/raw-counters', calendar: '/campaigns?view=calendar', 'campaign-repeating': '/campaigns/2', 'run-captures': '/campaigns/1/runs/1?tab=captures',
+  'run-device': '/campaigns/1/runs/1/devices/cam-1', 'compare-captures': '/compare',
+  groups: '/groups', group: '/groups/lab', product: '/products/demo', rollouts: '/rollouts', 'rollout-new': '/rollouts/new?group=lab', rollout: '/rollouts/1', 'rollout-devices': '/rollouts/1/devices',
+  'rollout-timeline': '/rollouts/1/timeline', 'rollout-definition': '/rollouts/1/definition', nowhere: '/no/such/page',
 };
 
 for (const colorScheme of ['light', 'dark'])
@@ -43,7 +51,9 @@ for (const colorScheme of ['light', 'dark'])
         await picture(page, `${name}-${colorScheme}-${width}`);
         await accessible(page, `${name} ${colorScheme} ${width}`);
       }
-      for (const [name, where, button] of [['claim', '/devices', 'Enrol a device'], ['publish', '/assets/demo/detector', 'Publish a version'], ['release', '/assets/demo/detector', 'Release… 1.1.0-rc.1+build.5'], ['retire', '/devices/cam-1', 'Retire…'], ['end', '/campaigns/1', 'End campaign…'], ['account', '/', 'Account admin']]) {
+      for (const [name, where, button] of [['claim', '/devices', 'Enrol a device'], ['publish', '/assets/demo/detector', 'Publish a version'], ['release', '/assets/demo/detector', 'Release… 1.1.0-rc.1+build.5'], ['retire', '/devices/cam-1', 'Retire…'], ['end', '/campaigns/1', 'End campaign…'], ['pause', '/campaigns/2', 'Pause campaign…'], ['return', '/campaigns/1/runs/1', 'Return now…'], ['extend', '/campaigns/1/runs/1', 'Extend…'], ['account', '/', 'Account admin'],
+        ['withdraw', '/assets/demo/detector', 'Withdraw… 1.1.0-rc.1+build.5'], ['pin', '/devices/cam-1', 'Pin… detector'], ['group', '/groups', 'New group'], ['group-change', '/groups/lab', 'Change…'], ['group-delete', '/groups/lab', 'Delete…'],
+        ['group-end', '/groups/lab', 'End release…'], ['rollout-start', '/rollouts/1', 'Start…'], ['rollout-abort', '/rollouts/1', 'Abort…']]) {
         await visit(page, world, where);
         await page.getByRole('button', { name: button }).click();
         await settled(page);
