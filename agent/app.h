@@ -68,9 +68,9 @@ struct app {
     const char *state_path;
     struct loop *loop;
     enum app_state state;
-    bool wanted; /* restart it when it exits */
-    bool found;  /* a keeper before us started it, and the end of that one may have been too much for it */
-    pid_t pid;   /* 0: not there */
+    bool wanted;  /* restart it when it exits */
+    bool found;   /* a keeper before us started it, and the end of that one may have been too much for it */
+    pid_t pid;    /* 0: not there */
     pid_t deputy; /* runs in its place while an image overrides its assets, and may connect as it; 0: none */
     int pidfd;
     int64_t start_time; /* clock ticks since boot */
