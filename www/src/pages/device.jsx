@@ -71,7 +71,7 @@ function DeviceOverview({ device, reload }) {
             <Section title="Why these versions?" id="why"><DeviceWhy name={device.name} /></Section>
             <div class="columns">
                 <Section title="Facts" id="facts">
-                    {Object.keys(device.facts ?? {}).length ? <Facts rows={Object.entries(device.facts).map(([key, value]) => [key.replace(/_bytes$/, "").replaceAll("_", " "), fact(key, value)])} /> : <p class="muted">The device has not told any yet.</p>}
+                    {Object.keys(device.facts ?? {}).length ? <Facts rows={Object.entries(device.facts).filter(([key]) => key !== "timezone").map(([key, value]) => [key.replace(/_bytes$/, "").replaceAll("_", " "), fact(key, value)])} /> : <p class="muted">The device has not told any yet.</p>}
                 </Section>
                 <Section title="Identity" id="identity">
                     <Facts rows={[

@@ -172,7 +172,7 @@ function Definition({ rollout: r }) {
             ["asset", <><a href={assetHref(r.product, r.asset)}>{r.product}/{r.asset}</a> <code>{r.version}</code></>],
             ["devices", <>{r.by.group ? <>group <a href={`/groups/${encodeURIComponent(r.by.group)}`}>{r.by.group}</a></> : r.by.filter ? <code>{r.by.filter}</code> : "a list"}, {plural(r.devices, "device")}</>],
             ["stages", r.stages.map((s) => s.share).join(", ")],
-            ["start", r.at ? <Time at={r.at} both /> : "at once"],
+            ["start", r.at ? <Time at={r.at} both /> : r.state === "draft" ? "when a person starts it" : "at once"],
             ...settingsWords(r),
             r.ends_at && ["ends", <Time at={r.ends_at} both />],
             ["created", <><Time at={r.created_at} both /> by {r.created_by}</>],

@@ -24,6 +24,7 @@ export function DeviceWhy({ name }) {
 }
 
 function Asset({ row, many }) {
+    const winner = row.candidates.find((one) => one.wins);
     const there = row.wanted !== null && row.wanted === row.running;
     return (
         <details class="why-asset" open={!many || !there}>
@@ -31,7 +32,7 @@ function Asset({ row, many }) {
                 <strong>{row.asset}</strong> {row.wanted ? <code>{row.wanted}</code> : <span class="muted">nothing wanted</span>}
                 {there ? <State name="current" /> : row.waits ? <State name="waiting" /> : row.wanted ? <State name="downloading" word="on the way" /> : null}
             </summary>
-            <p>{row.text}{row.running !== row.wanted && <span class="muted"> It runs {row.running ? <code>{row.running}</code> : "none"} now.</span>}</p>
+            <p>{row.text !== winner?.text && row.text}{row.running !== row.wanted && <span class="muted"> It runs {row.running ? <code>{row.running}</code> : "none"} now.</span>}</p>
             {row.waits && <p class="waits"><State name="waiting" word={row.waits} /></p>}
             {row.candidates.length > 0 && (
                 <ol class="candidates" aria-label={`Candidates for ${row.asset}`}>
