@@ -11,7 +11,7 @@ export const modeWord = (mode) => MODE_WORDS[mode] ?? mode;
 export const MODE_LIST = Object.keys(MODES);
 export const modeSentence = (mode) => MODES[mode] ?? mode;
 
-const COLLECT = { proc: "the device's /proc, with the rights of its own user", "app-logs": "the app's log" };
+const COLLECT = { proc: "the device's /proc, with the rights of its own user", app: "how many files the app has open, and how much it reads and writes", "app-logs": "the app's log" };
 const CAPABILITIES = { net_raw: "send and receive raw network packets", syslog: "read the kernel's log", dac_read_search: "read every file of the device" };
 
 export const collectWords = (what) => COLLECT[what] ?? (what.startsWith("file:") ? `the file ${what.slice(5)}` : what);
