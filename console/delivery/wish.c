@@ -122,8 +122,10 @@ void wish_candidate_add(struct wish_thought *thought, struct wish_choice *choice
 static bool candidate_add(struct wish_thought *thought, const char *asset,
                           const struct wish_candidate *candidate, struct error *err)
 {
+    /* Beyond what a set holds nothing more is looked at; what wins came first. */
+    if (thought->count == WISH_ASSETS_MOST && !wish_choice_find(thought, asset))
+        return true;
     struct wish_choice *choice = wish_choice_add(thought, asset, err);
-
     if (choice)
         wish_candidate_add(thought, choice, candidate);
     return choice != NULL;

@@ -167,7 +167,7 @@ static bool add_required(struct wish_thought *thought, const struct misfit *misf
     const char *version = chosen_of(thought, misfit->asset)->version;
 
     *added = false;
-    if (choice && (choice->chosen || choice->dropped))
+    if (choice ? choice->chosen || choice->dropped : thought->count == WISH_ASSETS_MOST)
         return true;
     choice = wish_choice_add(thought, misfit->need->asset, err);
     if (!choice)
@@ -219,7 +219,8 @@ static bool stay(struct wish_thought *thought, const char *why, struct error *er
     const struct wish_device *device = thought->device;
 
     for (size_t i = 0; i < device->running_count; i++)
-        if (device->running[i].version[0] && !wish_choice_add(thought, device->running[i].asset, err))
+        if (device->running[i].version[0] && thought->count < WISH_ASSETS_MOST &&
+            !wish_choice_add(thought, device->running[i].asset, err))
             return false;
     for (size_t i = 0; i < thought->count; i++) {
         struct wish_choice *choice = &thought->choices[i];

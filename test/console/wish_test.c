@@ -431,6 +431,32 @@ static void rings_of_requirements_come_to_an_end(void **state)
                 "a0@1.0.0 a1@1.0.0 a2@1.0.0 a3@1.0.0 a4@1.0.0 a5@1.0.0");
 }
 
+/* One device that asks for too much is no reason that others get no orders. */
+static void a_set_has_at_most_256_assets(void **state)
+{
+    struct small *small = *state;
+    struct device *device = small_device(small, "cam-1", "", NULL);
+    struct error err = {0};
+    ARENA(arena);
+    struct db_conn *conn = db_write(small->console.db, &err);
+
+    assert_ok(conn, err);
+    for (int i = 0; i < 300; i++) {
+        struct db_query *query = db_query(
+            conn, "INSERT INTO pin (device_id, asset, version, on_reset, active, pinned_by, pinned_at)"
+                  " VALUES (:device, :asset, '1.0.0', 0, 1, 'ada', 1)");
+        db_bind_integer(query, ":device", device->id);
+        db_bind_text(query, ":asset", arena_printf(&arena, "a%03d", i));
+        assert_ok(db_run(query, NULL, &err), err);
+    }
+    assert_ok(db_commit(conn, &err), err);
+    const char *set = wish_of(small, &arena, device, "b@1.0.0");
+    assert_non_null(strstr(set, "a255@1.0.0"));
+    assert_null(strstr(set, "a256@1.0.0"));
+    assert_ok(orders_make(&small->console, &device->id, 1, &err), err);
+    assert_non_null(device->order);
+}
+
 /* Many devices in one batch get what each would get alone. */
 static void a_batch_thinks_as_one_alone_does(void **state)
 {
@@ -481,6 +507,7 @@ int main(void)
         SMALL_TEST(a_missing_required_asset_is_sent),
         SMALL_TEST(what_nothing_can_satisfy_is_left_out_or_stays),
         SMALL_TEST(rings_of_requirements_come_to_an_end),
+        SMALL_TEST(a_set_has_at_most_256_assets),
         SMALL_TEST(a_batch_thinks_as_one_alone_does),
     };
 
