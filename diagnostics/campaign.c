@@ -220,7 +220,7 @@ static bool create_in_two(struct diagnostics *diagnostics, const struct campaign
     if (!act_begin(&act, diagnostics, plan->operator_name, err) ||
         !act_end(&act,
                  campaign_insert(&act, plan, draft, now, id, err) &&
-                     (!waits || first_run(&act, *id, plan, draft, err)),
+                     (!waits || (first_run(&act, *id, plan, draft, err) && run_untime(&act, *id, 1, err))),
                  err) ||
         (!draft->image.listed && !list_image(diagnostics, plan, draft, *id, err)))
         return false;

@@ -29,6 +29,8 @@ bool run_add_again(struct act *act, int64_t campaign, int64_t number, const stru
                    struct error *err);
 /* Adds the next slice of its devices. */
 bool run_fill(struct act *act, int64_t campaign, int64_t number, struct error *err);
+/* Its queued devices wait for a person, however long that takes: no time ends them. */
+bool run_untime(struct act *act, int64_t campaign, int64_t number, struct error *err);
 /* Thinks over anew when its queued devices may begin: it was approved later than it was asked for. */
 bool run_retime(struct act *act, int64_t campaign, int64_t number, const struct occurrence *occurrence,
                 struct error *err);

@@ -149,6 +149,17 @@ static bool retime_one(struct act *act, const char *id, const struct span *span,
     return db_run(query, NULL, err);
 }
 
+bool run_untime(struct act *act, int64_t campaign, int64_t number, struct error *err)
+{
+    struct db_query *query =
+        db_query(act->conn, "UPDATE assignment SET until = NULL WHERE campaign_id = :campaign"
+                            " AND run_number = :number AND state = 'queued'");
+
+    db_bind_integer(query, ":campaign", campaign);
+    db_bind_integer(query, ":number", number);
+    return db_run(query, NULL, err);
+}
+
 static bool retime_run(struct act *act, int64_t campaign, int64_t number, const struct occurrence *occurrence,
                        struct error *err)
 {

@@ -271,6 +271,19 @@ static void too_many_failures_hold_the_run_with_the_figures_and_resuming_forgive
     assert_state(id, 2, "waiting");
 }
 
+static void a_failure_limit_may_be_a_number(void **state)
+{
+    struct field *field = *state;
+    struct campaign_plan plan = plan_of(field, 3);
+
+    plan.max_failures = "1";
+    int64_t id = create(field, &plan);
+    break_off(field, 0);
+    assert_run(id, "running, active");
+    break_off(field, 1);
+    assert_run(id, "paused, paused");
+}
+
 /* --- single devices
  * ------------------------------------------------------------------------------------------------ */
 
@@ -330,7 +343,9 @@ static void a_second_person_approves_and_nobody_approves_their_own(void **state)
     field->approvals = 2;
     int64_t id = field_campaign(field, 2, clock_now() + 60, 0);
     assert_run(id, "scheduled, draft");
-    field_wait(field, 3600);
+    field_wait(field, 2 * 86400);
+    step(field);
+    assert_state(id, 0, "queued");
     assert_run(id, "scheduled, draft");
     assert_int_equal(field_orders(field, 0, NULL), 0);
     assert_refused(campaign_approve(field->diagnostics, id, "ada", &err), err, ERROR_DENIED);
@@ -475,6 +490,7 @@ int main(void)
         FIELD_TEST(ending_a_repeating_campaign_takes_back_what_devices_hold),
         FIELD_TEST(paused_nobody_begins_and_resumed_they_do),
         FIELD_TEST(too_many_failures_hold_the_run_with_the_figures_and_resuming_forgives_them),
+        FIELD_TEST(a_failure_limit_may_be_a_number),
         FIELD_TEST(one_device_is_asked_back_and_the_others_stay),
         FIELD_TEST(a_run_is_extended_within_the_signed_limit_and_silence_counts_from_there),
         FIELD_TEST(a_second_person_approves_and_nobody_approves_their_own),
