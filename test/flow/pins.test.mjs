@@ -31,6 +31,9 @@ test('a pinned device takes its version at once, no release moves it, and unpinn
   const other = await world.device('free', { product: 'held' });
   await other.runs('model', '1.2.0');
   const shown = await until('it is calm', () => isCalm(device));
+  assert.equal(shown.timezone, shown.facts.timezone);
+  assert.ok(shown.timezone);
+  assert.equal(shown.safe_mode, null);
   assert.equal(shown.running.model.version, '1.1.0');
   assert.equal(shown.order_seq, before, 'a release made no new order for it');
   const because = await why(device, 'model');
@@ -81,6 +84,11 @@ test('what cannot be pinned is refused in a sentence: offline, withdrawn, diagno
     assert.match(refused.stderr, words);
   }
   assert.equal((await world.locum('device', 'pin', 'sound', 'held/model', '1.0.0')).code, 5);
+  await world.publish('sound/probe', '1.0.0', { run: { bytes: '#!/bin/sh\n', mode: 0o755 },
+    'diagnostic.json': JSON.stringify({ entry: ['./run'], mode: 'replace', max_runtime_s: 60 }) }, '--kind', 'diagnostic');
+  const image = await world.locum('device', 'pin', 'sound', 'sound/probe', '1.0.0');
+  assert.notEqual(image.code, 0);
+  assert.match(image.stderr, /campaign/);
   assert.deepEqual((await device.show()).pins, []);
   await device.stop();
   await until('it is not online', async () => (await device.show()).connectivity !== 'online');
