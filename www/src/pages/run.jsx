@@ -96,7 +96,7 @@ export function Run({ id, n }) {
             {r && <Alarms run={r} list={r.assignments} />}
             {campaign.data && <CampaignNotes campaign={campaign.data} />}
             {r?.reason && <Note tone="attention" icon="pause"><p>{reasonText(r.reason)}</p></Note>}
-            <Tabs label="Run" current={tab} items={[["devices", "Devices"], ["captures", "Captures"], ["matrix", "Collected and missing"], ["definition", "Definition"]].map(([key, text]) => [key, text, key === "devices" ? base : `${base}?tab=${key}`])} />
+            <Tabs label="Run" current={tab} items={[["devices", "Devices"], ["captures", "Captures"], ["definition", "Definition"]].map(([key, text]) => [key, text, key === "devices" ? base : `${base}?tab=${key}`])} />
             <Loaded of={run} what={`run ${n} of campaign ${id}`} rows={6}>
                 {(r) => (
                     <>
@@ -114,6 +114,8 @@ export function Run({ id, n }) {
         </Page>
     );
 }
+
+/* The tab `matrix` stands in no navigation until the console has its routes (matrix and tar). */
 
 /* All devices of a small run; of a large one those in a state, or the first of all. */
 function Devices({ run, showProof }) {
@@ -139,7 +141,7 @@ function RunCaptures({ run }) {
         <Loaded of={captures} what="the captures" rows={4}>
             {(list) => !list.length ? <Nothing>Nothing has been collected yet. What the image writes arrives here after a device has returned.</Nothing> : (
                 <>
-                    <p class="row"><CompareAction /><TarLink run={run} some={list.some((c) => c.file_count > 0)} /></p>
+                    <p class="row"><CompareAction /></p>
                     <CapturesTable rows={list} choice />
                 </>
             )}
@@ -170,7 +172,7 @@ function Matrix({ run }) {
                 return (
                     <>
                         <p class="row"><span>{gaps.length ? <strong>{plural(gaps.length, "device")} with something missing</strong> : "Nothing is missing."}</span>
-                            <label class="check"><input type="checkbox" checked={only} onChange={(e) => setOnly(e.currentTarget.checked)} />Only these</label><ExportCsv name={`campaign-${run.campaign}-run-${run.number}-collected`} columns={MATRIX(run)} rows={rows} /></p>
+                            <label class="check"><input type="checkbox" checked={only} onChange={(e) => setOnly(e.currentTarget.checked)} />Only these</label><ExportCsv name={`campaign-${run.campaign}-run-${run.number}-collected`} columns={MATRIX(run)} rows={rows} /><TarLink run={run} some={list.some((m) => m.collected.length > 0)} /></p>
                         {rows.length > 0 && <Table label="Collected and missing" columns={MATRIX(run)} rows={rows} id={(m) => m.device} sorted={false} />}
                         <Command text={`locum capture matrix ${run.campaign} ${run.number} --json`} label="the same on a command line" />
                     </>

@@ -38,7 +38,7 @@ export function RunDevice({ id, n, device }) {
                 {(a) => (
                     <>
                         <Facts rows={[
-                            a.alarm && !a.reverted ? ["back", <ReturnsIn a={a} />] : !ENDED.includes(a.state) ? ["returns in", <ReturnsIn a={a} />] : null,
+                            a.alarm && !a.reverted || !ENDED.includes(a.state) ? [a.started_at ? "returns in" : "next", <ReturnsIn a={a} />] : null,
                             a.ends_at ? ["deadline", <Time at={a.ends_at} both />] : null,
                             reason(a, r) ? ["reason", reason(a, r)] : null,
                             ["capture", a.capture ? <><a href={`/captures/${a.capture.id}`}>Capture {a.capture.id}</a> <State name={a.capture.state} /> {bytes(a.capture.length)}{a.capture.reason && `: ${reasonText(a.capture.reason)}`}</> : <span class="muted">none yet</span>],
