@@ -158,13 +158,22 @@ $(EXAMPLES): $(OUT)/example/%: $(OBJ)/agent/example/%.o \
 	$(call SAY,link)$(LINK) -o $@ $^ -lfann -lm
 
 # --- diagnostic images: a folder with diagnostic.json; its *.c become programs, the rest is copied --------------------
-# Linked statically and without sanitizers: an image brings all that it needs, whatever the device has.
-IMAGE_LINK := $(CC) -std=c11 -D_GNU_SOURCE -I. -O2 -g -fPIE -static-pie $(WARNINGS) -fstack-protector-strong -D_FORTIFY_SOURCE=2
+# Linked statically and without sanitizers: an image brings all that it needs, whatever the device has. What is directly in diagnostics/images
+# and a little of the base stand ready for each. A comment line "/* link: -lpcap */" adds to the link.
+IMAGE_COMPILE := $(CC) -std=c11 -D_GNU_SOURCE -I. -O2 -g -fPIE $(WARNINGS) -fstack-protector-strong -D_FORTIFY_SOURCE=2 -MMD -MP
+IMAGE_SHARED := $(wildcard diagnostics/images/*.c) $(foreach noun,arena clock error json text,$(filter base/$(noun).c base/$(noun)_%.c,$(BASE)))
+$(OBJ)/image/%.o: %.c
+	@mkdir -p $(@D)
+	$(call SAY,compile)$(IMAGE_COMPILE) -c -o $@ $<
+# Kept: make takes them for steps in between.
+.PRECIOUS: $(OBJ)/image/%.o
+$(OUT)/image.a: $(IMAGE_SHARED:%.c=$(OBJ)/image/%.o)
+	$(archive)
 define image_rules
-$(OUT)/images/$(1)/%: diagnostics/images/$(1)/%.c $(filter-out $(call with_main,diagnostics/images/$(1)/*.c),\
-    $(wildcard diagnostics/images/$(1)/*.[ch]))
+$(OUT)/images/$(1)/%: $(OBJ)/image/diagnostics/images/$(1)/%.o $(patsubst %.c,$(OBJ)/image/%.o,$(filter-out \
+    $(call with_main,diagnostics/images/$(1)/*.c),$(wildcard diagnostics/images/$(1)/*.c))) $(OUT)/image.a
 	@mkdir -p $$(@D)
-	$$(call SAY,image)$(IMAGE_LINK) -o $$@ $$(filter %.c,$$^) -lm
+	$$(call SAY,image)$(CC) -static-pie -o $$@ $$^ $$(call extra_link,diagnostics/images/$(1)/$$*.c) -lm
 $(OUT)/images/$(1)/diagnostic.json: $(filter-out %.c %.h,$(wildcard diagnostics/images/$(1)/*)) \
     $(patsubst diagnostics/images/%.c,$(OUT)/images/%,$(call with_main,diagnostics/images/$(1)/*.c))
 	@mkdir -p $$(@D)
