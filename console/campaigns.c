@@ -7,8 +7,10 @@
 #include "console/devices.h"
 #include "console/events.h"
 #include "diagnostics/assignment.h"
+#include "diagnostics/capture.h"
 #include "diagnostics/diagnostics.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* --- inside the transaction
@@ -53,6 +55,19 @@ static const char *assignment_line(struct arena *arena, const struct change *cha
                         change->reason ? change->reason : "");
 }
 
+/* What people and time do to captures; what devices do is no row of the audit. */
+static bool capture_audit(struct db_conn *conn, const struct change *change, struct error *err)
+{
+    static const char *const verbs[][2] = {{"deleted", "delete"}, {"held", "hold"}, {"let go", "let go"}};
+    char object[48];
+
+    snprintf(object, sizeof object, "capture %lld", (long long)change->capture);
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (!strcmp(change->to, verbs[i][0]))
+            return audit_add(conn, change->operator_name, verbs[i][1], object, change->reason, err);
+    return true;
+}
+
 static bool written(void *context, struct db_conn *conn, const struct change *change, struct error *err)
 {
     ARENA(arena);
@@ -66,7 +81,8 @@ static bool written(void *context, struct db_conn *conn, const struct change *ch
         return device_event_add(conn, change->device_id, change->alarm ? change->alarm : "assignment",
                                 assignment_line(&arena, change), err);
     default:
-        return device_event_add(conn, change->device_id, "capture",
+        return capture_audit(conn, change, err) &&
+               device_event_add(conn, change->device_id, "capture",
                                 arena_printf(&arena, "capture of campaign %lld run %lld: %s%s%s",
                                              (long long)change->campaign, (long long)change->run, change->to,
                                              change->reason ? ", " : "",
@@ -172,6 +188,20 @@ static bool approvals(void *context, struct db_conn *conn, const char *product, 
     return true;
 }
 
+static bool limits_of(void *context, struct db_conn *conn, const char *product, struct capture_limits *limits,
+                      struct error *err)
+{
+    int64_t days = 0;
+
+    (void)context;
+    if (!product_setting_integer(conn, product, PRODUCT_KEEP_DAYS, &days, err) ||
+        !product_setting_integer(conn, product, PRODUCT_DEVICE_QUOTA, &limits->device_quota, err) ||
+        !product_setting_integer(conn, product, PRODUCT_CAMPAIGN_QUOTA, &limits->campaign_quota, err))
+        return false;
+    limits->keep_s = days * 86400;
+    return true;
+}
+
 struct diagnostics *campaigns_open(struct console *console, struct error *err)
 {
     const struct diagnostics_hooks hooks = {.context = console,
@@ -179,12 +209,13 @@ struct diagnostics *campaigns_open(struct console *console, struct error *err)
                                             .told = told,
                                             .wish = wish,
                                             .zone = zone,
-                                            .approvals = approvals};
+                                            .approvals = approvals,
+                                            .capture_limits = limits_of};
 
     return diagnostics_open(console->db, console->repo, console->data_dirfd, &hooks, err);
 }
 
-/* --- the step
+/* --- steps
  * ----------------------------------------------------------------------------------------------------- */
 
 /* The device holds the newest order, which lacks the run, and is on no image. */
@@ -213,6 +244,11 @@ static bool forget_given_up(struct console *console, struct error *err)
         if (gave_up(console->fleet, devices[i]))
             good = assignment_forgotten(console->diagnostics, devices[i], err);
     return good;
+}
+
+bool captures_step(struct console *console, struct error *err)
+{
+    return capture_expire(console->diagnostics, clock_now(), err);
 }
 
 bool campaigns_step(struct console *console, struct error *err)

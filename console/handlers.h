@@ -31,6 +31,7 @@ handler images_list, campaigns_list, campaigns_create, campaigns_show, campaigns
 handler campaigns_pause, campaigns_resume, campaigns_approve; /* handlers_runs.c */
 handler runs_devices, runs_device, runs_return_now, runs_extend, runs_cancel;
 handler captures_list, captures_show, captures_file, summary_show;
+handler captures_delete, captures_hold, runs_matrix, runs_tar; /* handlers_captures.c */
 /* handlers_rollouts.c */
 handler rollouts_list, rollouts_create, rollouts_show, rollouts_devices, rollouts_failures, rollouts_timeline;
 handler rollouts_start, rollouts_pause, rollouts_resume, rollouts_advance, rollouts_abort, rollouts_roll_back;

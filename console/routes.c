@@ -118,6 +118,10 @@ const struct route routes[] = {
     {"GET",    V1 "/captures",                 PEOPLE, ROLE_VIEWER,  0,     false, captures_list},
     {"GET",    V1 "/captures/{id}",            PEOPLE, ROLE_VIEWER,  0,     false, captures_show},
     {"GET",    V1 "/captures/{id}/files/{n}",  PEOPLE, ROLE_VIEWER,  0,     false, captures_file},
+    {"DELETE", V1 "/captures/{id}",            PEOPLE, ROLE_SUPPORT, 0,     false, captures_delete},
+    {"PUT",    V1 "/captures/{id}/hold",       PEOPLE, ROLE_SUPPORT, SMALL, false, captures_hold},
+    {"GET",    V1 "/campaigns/{id}/runs/{n}/matrix",           PEOPLE, ROLE_VIEWER,  0,     false, runs_matrix},
+    {"GET",    V1 "/campaigns/{id}/runs/{n}/tar",              PEOPLE, ROLE_VIEWER,  0,     false, runs_tar},
     {"GET",    V1 "/summary",                  PEOPLE, ROLE_VIEWER,  0,     false, summary_show},
 
     /* the signed repository: what devices and independent TUF clients fetch */

@@ -256,7 +256,8 @@ static void put_file_headers(struct request *request, const struct file_answer *
         snprintf(line, sizeof(line), "\"%s\"", file->etag);
         answer_header(request, "ETag", line);
     }
-    answer_header(request, "Accept-Ranges", "bytes");
+    if (file->fd > 0)
+        answer_header(request, "Accept-Ranges", "bytes");
     if (file->immutable)
         answer_header(request, "Cache-Control",
                       request->listener == LISTENER_DEVICES ? "public, max-age=31536000, immutable"
@@ -339,6 +340,36 @@ void answer_file(struct request *request, const struct file_answer *file)
     put_head(exchange, &out, range.partial ? 206 : 200, file->content_type, range.to - range.from);
     if (send_piece(exchange, out.bytes, out.size) && !exchange->head)
         send_file(exchange, file, range.from, range.to);
+}
+
+/* --- pieces
+ * ------------------------------------------------------------------------------------------------------- */
+bool answer_pieces(struct request *request, const char *content_type, const char *attachment, int64_t size)
+{
+    struct exchange *exchange = exchange_of(request);
+    const struct file_answer file = {.attachment = attachment_name(request->arena, attachment)};
+    TEXT(out);
+
+    if (exchange->status)
+        return false;
+    put_file_headers(request, &file);
+    put_head(exchange, &out, 200, content_type, size);
+    return send_piece(exchange, out.bytes, out.size) && !exchange->head;
+}
+
+bool answer_piece(struct request *request, const void *bytes, size_t size)
+{
+    struct exchange *exchange = exchange_of(request);
+
+    if (!send_piece(exchange, bytes, size))
+        return false;
+    exchange->port->server->bytes_out += (int64_t)size;
+    return true;
+}
+
+void answer_pieces_cut(struct request *request)
+{
+    exchange_of(request)->closes = true;
 }
 
 /* --- streams

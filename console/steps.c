@@ -39,6 +39,7 @@ const struct scheduler_row steps[] = {
     {"fleet_flush", 3000, fleet_flush},
     {"checkpoint", 5000, checkpoint_step},
     {"metadata", 30000, metadata_step},
+    {"captures", 30000, captures_step},
     {"people", 600000, people_step},
     {"claims", 3600000, claims_forget},
     {"reports", 3600000, reports_forget},

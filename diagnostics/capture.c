@@ -14,14 +14,15 @@ static const char *const types[] = {"timeseries", "log", "text", "binary", NULL}
 /* One file of a list. */
 struct listed {
     const char *path, *sha256, *type;
-    int64_t length;
+    int64_t length, redacted; /* bytes; places that were blotted out on the device */
 };
 struct list {
     struct listed *files;
     size_t count;
-    int64_t length;      /* of all */
-    bool whole;          /* nothing was left out */
-    const char *omitted; /* a sentence, or NULL */
+    int64_t length;           /* of all */
+    bool whole;               /* nothing was left out */
+    const char *omitted;      /* a sentence, or NULL */
+    const char *omitted_json; /* [{"path","why"}], or NULL */
 };
 
 /* --- the list
@@ -38,7 +39,6 @@ static bool type_is_known(const char *type)
 static bool file_read_json(const struct json *json, struct listed *file, struct error *err)
 {
     static const char *const allowed[] = {"path", "length", "sha256", "type", "redacted", NULL};
-    int64_t redacted; /* places that were blotted out on the device */
 
     if (json->type != JSON_OBJECT)
         return error_set(err, ERROR_INPUT, "a file of a capture is an object");
@@ -47,7 +47,8 @@ static bool file_read_json(const struct json *json, struct listed *file, struct 
         !json_need_integer(json, "length", 0, INT64_C(1) << 40, &file->length, err) ||
         !json_need_string(json, "sha256", &file->sha256, err) ||
         !json_need_string(json, "type", &file->type, err) ||
-        (json_get(json, "redacted") && !json_need_integer(json, "redacted", 0, INT64_MAX, &redacted, err)))
+        (json_get(json, "redacted") &&
+         !json_need_integer(json, "redacted", 0, INT64_C(1) << 40, &file->redacted, err)))
         return false;
     if (!sha256_is_hex(file->sha256))
         return error_set(err, ERROR_INPUT, "\"sha256\" must be 64 hex digits");
@@ -65,6 +66,37 @@ static bool paths_are_unique(const struct list *list, struct error *err)
     return true;
 }
 
+#define PATH_MOST 4096 /* bytes of a name that the device could not take */
+#define WHY_MOST 500
+
+/* Names that were left out may be the very ones that break our rules: any text will do, too long ones are
+ * told by their size. */
+static void omitted_write(struct arena *arena, struct json_writer *writer, const struct json *one)
+{
+    const char *path = json_string(one, "path"), *why = json_string(one, "why");
+
+    if (path && strlen(path) > PATH_MOST)
+        path = arena_printf(arena, "(a name of %zu bytes)", strlen(path));
+    json_write_object(writer, NULL);
+    json_write_string(writer, "path", path ? path : "?");
+    json_write_string(writer, "why", why && *why && strlen(why) <= WHY_MOST ? why : "no reason given");
+    json_write_end(writer, '}');
+}
+
+static const char *omitted_text(struct arena *arena, const struct json *omitted)
+{
+    struct json_writer writer;
+    TEXT(out);
+    size_t count = 0;
+
+    json_write_init(&writer, &out);
+    json_write_array(&writer, NULL);
+    for (const struct json *one = omitted->first; one && count < FILES_MOST; one = one->next, count++)
+        omitted_write(arena, &writer, one);
+    json_write_end(&writer, ']');
+    return arena_strdup(arena, text_string(&out));
+}
+
 static bool omitted_read(struct arena *arena, const struct json *json, struct list *list, struct error *err)
 {
     const struct json *omitted = json_get(json, "omitted");
@@ -78,6 +110,7 @@ static bool omitted_read(struct arena *arena, const struct json *json, struct li
         return true;
     const char *path = json_string(omitted->first, "path"), *why = json_string(omitted->first, "why");
     list->whole = false;
+    list->omitted_json = omitted_text(arena, omitted);
     list->omitted = arena_printf(arena, "%zu %s left out, first \"%.100s\": %.200s", omitted->size,
                                  omitted->size == 1 ? "file was" : "files were", path ? path : "?",
                                  why ? why : "no reason given");
@@ -110,8 +143,8 @@ static bool list_read(struct arena *arena, const struct json *json, struct list 
 
 bool capture_row(struct db_conn *conn, const char *run_id, struct capture_row *row, struct error *err)
 {
-    struct db_query *query = db_query(
-        conn, "SELECT k.id, k.state, k.file_count, k.listed FROM capture k WHERE k.assignment_id = :run");
+    struct db_query *query = db_query(conn, "SELECT id, state, file_count, listed, deleted_at IS NOT NULL "
+                                            "FROM capture WHERE assignment_id = :run");
 
     *row = (struct capture_row){0};
     db_bind_text(query, ":run", run_id);
@@ -120,59 +153,20 @@ bool capture_row(struct db_conn *conn, const char *run_id, struct capture_row *r
         row->uploading = string_is(db_text(query, 1), "uploading");
         row->file_count = db_integer(query, 2);
         row->listed = db_integer(query, 3) != 0;
+        row->deleted = db_integer(query, 4) != 0;
     }
     return db_end(query, err);
-}
-
-bool capture_bytes(struct db_conn *conn, int64_t *bytes, struct error *err)
-{
-    struct db_query *query = db_query(conn, "SELECT coalesce(sum(length), 0) FROM capture");
-
-    *bytes = 0;
-    if (db_step(query))
-        *bytes = db_integer(query, 0);
-    return db_end(query, err);
-}
-
-/* Whose run is it, and how much may it bring? */
-static bool run_allows(struct diagnostics *diagnostics, struct db_conn *conn, int64_t device_id,
-                       const char *run_id, const struct list *list, struct error *err)
-{
-    struct db_query *query =
-        db_query(conn, "SELECT c.max_output FROM assignment a JOIN campaign c ON c.id = a.campaign_id"
-                       " WHERE a.id = :run AND a.device_id = :device");
-    int64_t most = -1, held;
-
-    db_bind_text(query, ":run", run_id);
-    db_bind_integer(query, ":device", device_id);
-    if (db_step(query))
-        most = db_integer(query, 0);
-    if (!db_end(query, err))
-        return false;
-    if (most < 0)
-        return error_set(err, ERROR_MISSING, "this device has no such run");
-    if (list->length > most)
-        return error_set(err, ERROR_LIMIT, "the capture has %lld bytes, the image may bring %lld",
-                         (long long)list->length, (long long)most);
-    if (!capture_bytes(conn, &held, err))
-        return false;
-    if (held + list->length > diagnostics->quota)
-        return error_set(err, ERROR_LIMIT, "the quota of all captures, %lld bytes, is used up",
-                         (long long)diagnostics->quota);
-    if (file_space(diagnostics->captures_dirfd) - list->length < CAPTURE_SPACE_LEFT)
-        return error_set(err, ERROR_LIMIT, "the console's disk has no space for this capture");
-    return true;
 }
 
 static bool row_insert(struct db_conn *conn, const char *run_id, const char *state, const struct list *list,
                        int64_t *id, struct error *err)
 {
     struct db_query *query = db_query(
-        conn, "INSERT INTO capture (assignment_id, state, reason, listed, length, file_count, created_at)"
-              " VALUES (:run, :state, :reason, :listed, :length, :count, :now) ON CONFLICT (assignment_id) "
-              "DO UPDATE"
-              " SET state = excluded.state, reason = excluded.reason, listed = excluded.listed,"
-              " length = excluded.length, file_count = excluded.file_count");
+        conn, "INSERT INTO capture (assignment_id, state, reason, listed, length, file_count, created_at,"
+              " omitted) VALUES (:run, :state, :reason, :listed, :length, :count, :now, :omitted)"
+              " ON CONFLICT (assignment_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,"
+              " listed = excluded.listed, length = excluded.length, file_count = excluded.file_count,"
+              " omitted = excluded.omitted");
 
     db_bind_text(query, ":run", run_id);
     db_bind_text(query, ":state", state);
@@ -181,7 +175,8 @@ static bool row_insert(struct db_conn *conn, const char *run_id, const char *sta
     db_bind_integer(query, ":length", list->length);
     db_bind_integer(query, ":count", (int64_t)list->count);
     db_bind_integer(query, ":now", clock_now());
-    if (!db_run(query, NULL, err))
+    db_bind_text(query, ":omitted", list->omitted_json);
+    if (!db_run(query, NULL, err) || !capture_counted(conn, run_id, list->length, err))
         return false;
     struct capture_row row;
     if (!capture_row(conn, run_id, &row, err))
@@ -195,8 +190,8 @@ static bool files_insert(struct db_conn *conn, int64_t id, const struct list *li
     for (size_t n = 0; n < list->count; n++) {
         const struct listed *file = &list->files[n];
         struct db_query *query =
-            db_query(conn, "INSERT INTO capture_file (capture_id, n, path, length, sha256, type, complete)"
-                           " VALUES (:capture, :n, :path, :length, :sha256, :type, 0)");
+            db_query(conn, "INSERT INTO capture_file (capture_id, n, path, length, sha256, type, complete,"
+                           " redacted) VALUES (:capture, :n, :path, :length, :sha256, :type, 0, :redacted)");
 
         db_bind_integer(query, ":capture", id);
         db_bind_integer(query, ":n", (int64_t)n);
@@ -204,6 +199,7 @@ static bool files_insert(struct db_conn *conn, int64_t id, const struct list *li
         db_bind_integer(query, ":length", file->length);
         db_bind_text(query, ":sha256", file->sha256);
         db_bind_text(query, ":type", file->type);
+        db_bind_integer(query, ":redacted", file->redacted);
         if (!db_run(query, NULL, err))
             return false;
     }
@@ -271,12 +267,14 @@ static bool begin(struct act *act, int64_t device_id, const char *run_id, const 
     if (!capture_row(act->conn, run_id, &row, err))
         return false;
     *id = row.id;
+    if (row.deleted)
+        return error_set(err, ERROR_CONFLICT, "the capture of this run was deleted at the console");
     if (row.id && row.file_count) {
         if (!list_is_same(act->conn, row.id, list, &same, err))
             return false;
         return same || error_set(err, ERROR_CONFLICT, "the capture of this run was begun with another list");
     }
-    return run_allows(act->diagnostics, act->conn, device_id, run_id, list, err) &&
+    return capture_allowed(act->diagnostics, act->conn, device_id, run_id, list->length, err) &&
            begin_new(act, run_id, list, id, err);
 }
 

@@ -9,12 +9,27 @@
 
 struct capture_row {
     int64_t id; /* 0: none */
-    bool uploading, listed;
+    bool uploading, listed, deleted;
     int64_t file_count;
 };
 bool capture_row(struct db_conn *conn, const char *run_id, struct capture_row *row, struct error *err);
 /* MISSING when the run is none of this device. */
 bool capture_owner_check(struct db_conn *conn, int64_t device_id, const char *run_id, struct error *err);
+
+/* --- capture_limits.c
+ * --------------------------------------------------------------------------------------------- */
+/* What the product of a capture's campaign says. */
+bool capture_limits(struct diagnostics *diagnostics, struct db_conn *conn, const char *product,
+                    struct capture_limits *limits, struct error *err);
+/* May the device's run bring so many bytes more? LIMIT says which limit it would break, MISSING: no such run
+ * of this device. */
+bool capture_allowed(struct diagnostics *diagnostics, struct db_conn *conn, int64_t device_id,
+                     const char *run_id, int64_t length, struct error *err);
+/* The totals change by so much: called by who writes a capture's length. */
+bool capture_counted(struct db_conn *conn, const char *run_id, int64_t change, struct error *err);
+
+/* The column "omitted" as JSON; NULL: nothing was left out. */
+const struct json *capture_omitted(struct arena *arena, const char *text);
 
 /* The folder of a capture below captures/: its id. Returns `folder`. */
 const char *capture_folder(int64_t id, char folder[FOLDER_SIZE]);

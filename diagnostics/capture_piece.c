@@ -167,7 +167,11 @@ static bool complete_write(struct capture_piece *piece, struct error *err)
         db_query(act.conn, "UPDATE capture_file SET complete = 1 WHERE capture_id = :id AND n = :n");
     db_bind_integer(query, ":id", piece->capture);
     db_bind_integer(query, ":n", piece->n);
-    return act_end(&act, db_run(query, NULL, err) && assignment_touch(&act, piece->run_id, err), err);
+    int64_t changes = 0;
+    bool good = db_run(query, &changes, err) &&
+                (changes || error_set(err, ERROR_CONFLICT, "the capture was deleted meanwhile")) &&
+                assignment_touch(&act, piece->run_id, err);
+    return act_end(&act, good, err);
 }
 
 /* All is there: the hash decides. */

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "diagnostics/assignment.h"
 #include "diagnostics/campaign.h"
 #include "diagnostics/capture.h"
@@ -30,8 +31,12 @@ struct diagnostics *diagnostics_open(struct db *db, struct repo *repo, int data_
         .db = db, .repo = repo, .hooks = *hooks, .captures_dirfd = -1, .quota = CAPTURE_QUOTA_DEFAULT};
     if (folder_make(data_dirfd, "captures", 0700, err))
         diagnostics->captures_dirfd = folder_open_beneath(data_dirfd, "captures", err);
-    if (diagnostics->captures_dirfd >= 0)
+    size_t swept;
+    if (diagnostics->captures_dirfd >= 0 && capture_sweep(diagnostics, &swept, err)) {
+        if (swept)
+            log_event(LOG_WARNING, "captures_swept", "folders=%zu", swept);
         return diagnostics;
+    }
     diagnostics_close(diagnostics);
     return NULL;
 }

@@ -28,6 +28,13 @@ struct change {
     const char *operator_name; /* NULL: the system or the device */
 };
 
+/* How long a product's captures are kept and how much they may take; 0: without limit. */
+struct capture_limits {
+    int64_t keep_s;                       /* seconds */
+    int64_t device_quota, campaign_quota; /* bytes of all captures of one device, of one campaign */
+};
+#define CAPTURE_DEVICE_QUOTA (INT64_C(1) << 30)
+
 struct diagnostics_hooks {
     void *context;
     /* Inside the transaction: audit and time lines. */
@@ -41,6 +48,9 @@ struct diagnostics_hooks {
     /* How many people must stand behind a diagnostic image of this product: 1 or 2. NULL: 1. */
     bool (*approvals)(void *context, struct db_conn *conn, const char *product, int *needed,
                       struct error *err);
+    /* NULL: kept for ever, CAPTURE_DEVICE_QUOTA, no quota of a campaign. */
+    bool (*capture_limits)(void *context, struct db_conn *conn, const char *product,
+                           struct capture_limits *limits, struct error *err);
 };
 
 struct diagnostics {

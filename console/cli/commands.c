@@ -179,7 +179,9 @@ const struct command cli_commands[] = {
     {"product", "list", "", 0, 0, "products, with their settings", NULL, cli_product_list},
     {"product", "show", "PRODUCT", 1, 1, "a product's settings", NULL, cli_product_show},
     {"product", "set", "PRODUCT KEY=VALUE…", 2, -1,
-     "change settings: release.proven_on, markers, approval, capture.keep_days", NULL, cli_product_set},
+     "change settings: release.proven_on, markers, approval, capture.keep_days, capture.device_quota, "
+     "capture.campaign_quota",
+     NULL, cli_product_set},
     {"group", "create", "NAME", 1, 1, "put devices under one name: fixed, or by a filter that is followed",
      group_options, cli_group_create},
     {"group", "list", "", 0, 0, "all groups", NULL, cli_group_list},

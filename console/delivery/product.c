@@ -4,6 +4,7 @@
 #include "console/audit.h"
 #include "console/console.h"
 #include "console/events.h"
+#include "diagnostics/diagnostics.h"
 #include "repo/name.h"
 
 #include <assert.h>
@@ -13,17 +14,22 @@
 struct setting {
     const char *key;
     const char *words[3]; /* the values it takes, the first is the default; NULL first: a number */
-    int64_t least, most;  /* of a number; `least` is the default */
+    int64_t least, most;  /* of a number */
     bool needs_admin;     /* who may change it may lower a guard that others rely on */
     const char *rule;     /* what a wrong value is told */
+    int64_t normal;       /* the default of a number */
 };
 
+#define QUOTA_MOST (INT64_C(1) << 40)
+#define QUOTA_RULE "a number of bytes from 0 (no limit) to 1099511627776"
 /* clang-format off */
 static const struct setting settings[] = {
-    {PRODUCT_PROVEN_ON, {0},                                0, 1000, false, "a number of devices from 0 to 1000"},
-    {PRODUCT_MARKERS,   {"optional", "required"},           0, 0,    false, "optional or required"},
-    {PRODUCT_APPROVAL,  {"one", "two"},                     0, 0,    true,  "one or two"},
-    {PRODUCT_KEEP_DAYS, {0},                                0, 3650, false, "a number of days from 0 (for ever) to 3650"},
+    {PRODUCT_PROVEN_ON, {0},                                0, 1000, false, "a number of devices from 0 to 1000", 0},
+    {PRODUCT_MARKERS,   {"optional", "required"},           0, 0,    false, "optional or required", 0},
+    {PRODUCT_APPROVAL,  {"one", "two"},                     0, 0,    true,  "one or two", 0},
+    {PRODUCT_KEEP_DAYS, {0},                                0, 3650, false, "a number of days from 0 (for ever) to 3650", 0},
+    {PRODUCT_DEVICE_QUOTA,   {0},                           0, QUOTA_MOST, false, QUOTA_RULE, CAPTURE_DEVICE_QUOTA},
+    {PRODUCT_CAMPAIGN_QUOTA, {0},                           0, QUOTA_MOST, false, QUOTA_RULE, 0},
 };
 /* clang-format on */
 #define SETTINGS (sizeof settings / sizeof *settings)
@@ -41,7 +47,7 @@ static void setting_default(const struct setting *setting, char value[PRODUCT_VA
     if (setting->words[0])
         snprintf(value, PRODUCT_VALUE_SIZE, "%s", setting->words[0]);
     else
-        snprintf(value, PRODUCT_VALUE_SIZE, "%lld", (long long)setting->least);
+        snprintf(value, PRODUCT_VALUE_SIZE, "%lld", (long long)setting->normal);
 }
 
 /* --- reading

@@ -17,6 +17,9 @@ struct console;
 #define PRODUCT_MARKERS "markers"   /* "optional" | "required": binaries say product, asset, version */
 #define PRODUCT_APPROVAL "approval" /* "one" | "two": people behind a diagnostic image */
 #define PRODUCT_KEEP_DAYS "capture.keep_days" /* 0 … 3650 days that captures are kept; 0: for ever */
+#define PRODUCT_DEVICE_QUOTA                                                                                 \
+    "capture.device_quota" /* 0 … 2^40 bytes of all captures of a device (1 GiB); 0: no limit */
+#define PRODUCT_CAMPAIGN_QUOTA "capture.campaign_quota" /* the same of a campaign (0) */
 #define PRODUCT_VALUE_SIZE 16                 /* of a value as text, with NUL */
 
 /* A setting's value, the default where none was set. The key must be one of the above (a bug otherwise); the

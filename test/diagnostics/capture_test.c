@@ -62,7 +62,7 @@ static const char *settled(struct field *field)
 
     json_write_init(&writer, &out);
     json_write_array(&writer, NULL);
-    assert_ok(capture_list(conn, &any, &writer, &last, &total, &err), err);
+    assert_ok(capture_list(field->diagnostics, conn, &any, &writer, &last, &total, &err), err);
     json_write_end(&writer, ']');
     const struct json *captures = json_read(&field->arena, out.bytes, out.size, &json_limits_small, &err);
     if (!total)
