@@ -167,6 +167,14 @@ int cli_run_return_now(struct cli *cli);
 int cli_run_extend(struct cli *cli);
 int cli_capture_list(struct cli *cli);
 int cli_capture_download(struct cli *cli);
+int cli_capture_show(struct cli *cli);
+int cli_capture_matrix(struct cli *cli);
+int cli_capture_delete(struct cli *cli);
+int cli_capture_hold(struct cli *cli);
+int cli_hook_create(struct cli *cli);
+int cli_hook_list(struct cli *cli);
+int cli_hook_delete(struct cli *cli);
+int cli_hook_log(struct cli *cli);
 /* Waits for a run's end, telling changes on standard error; prints the run. Exit code 0, 6 or 7. */
 int cli_run_wait(struct cli *cli, int64_t campaign, int64_t number);
 

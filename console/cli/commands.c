@@ -156,6 +156,21 @@ static const struct cli_option watch_options[] = {
 static const struct cli_option download_options[] = {
     {"to", "DIR", OPTION_ONE, "files land in DIR/<device>/<path>"},
     {"device", "NAME…", OPTION_MANY, "only of these devices"},
+    {"tar", "FILE", OPTION_ONE, "all of the run as one tar instead; - is standard output"},
+    {0},
+};
+static const struct cli_option reason_options[] = {
+    {"reason", "TEXT", OPTION_ONE, "why, for the audit log"},
+    {0},
+};
+static const struct cli_option hold_options[] = {
+    {"off", NULL, OPTION_FLAG, "let it go again"},
+    {"reason", "TEXT", OPTION_ONE, "why, for the audit log"},
+    {0},
+};
+static const struct cli_option hook_options[] = {
+    {"url", "URL", OPTION_ONE, "https, or http to this machine"},
+    {"event", "E", OPTION_EACH, "alarm, rollout or campaign (default: all)"},
     {0},
 };
 
@@ -179,9 +194,7 @@ const struct command cli_commands[] = {
     {"product", "list", "", 0, 0, "products, with their settings", NULL, cli_product_list},
     {"product", "show", "PRODUCT", 1, 1, "a product's settings", NULL, cli_product_show},
     {"product", "set", "PRODUCT KEY=VALUE…", 2, -1,
-     "change settings: release.proven_on, markers, approval, capture.keep_days, capture.device_quota, "
-     "capture.campaign_quota",
-     NULL, cli_product_set},
+     "change settings, those that product show lists", NULL, cli_product_set},
     {"group", "create", "NAME", 1, 1, "put devices under one name: fixed, or by a filter that is followed",
      group_options, cli_group_create},
     {"group", "list", "", 0, 0, "all groups", NULL, cli_group_list},
@@ -239,6 +252,16 @@ const struct command cli_commands[] = {
     {"capture", "list", "[CAMPAIGN [N]]", 0, 2, "what was collected", NULL, cli_capture_list},
     {"capture", "download", "CAMPAIGN [N]", 1, 2, "fetch what a run collected", download_options,
      cli_capture_download},
+    {"capture", "show", "ID", 1, 1, "one capture and its files", NULL, cli_capture_show},
+    {"capture", "matrix", "CAMPAIGN [N]", 1, 2, "what came of each device, what did not, and why", NULL,
+     cli_capture_matrix},
+    {"capture", "delete", "ID…", 1, -1, "remove captured files for good", reason_options, cli_capture_delete},
+    {"capture", "hold", "ID", 1, 1, "keep a capture whatever its age", hold_options, cli_capture_hold},
+    {"hook", "create", "NAME", 1, 1, "tell a web address what happens; prints the secret once", hook_options,
+     cli_hook_create},
+    {"hook", "list", "", 0, 0, "all hooks", NULL, cli_hook_list},
+    {"hook", "delete", "NAME", 1, 1, "tell it nothing more", NULL, cli_hook_delete},
+    {"hook", "log", "NAME", 1, 1, "what was sent and what became of it", NULL, cli_hook_log},
     {"repo", "verify", "", 0, 0, "check git, every object and the signed metadata", data_options,
      cli_repo_care},
     {"repo", "reindex", "", 0, 0, "remake the index from git", data_options, cli_repo_care},
