@@ -68,26 +68,31 @@ static void interface_of(uint32_t address, char name[NAME_ROOM])
         fclose(file);
 }
 
-/* fib_trie lists each network twice, in the tables `local` and `main`: "|-- 192.0.2.2" and on the next line
- * "/32 host LOCAL". */
+#define ADDRESSES_MOST 1024
+
+/* fib_trie lists what is ours in each of its tables: "|-- 192.0.2.2" and on the next line "/32 host LOCAL".
+ */
 static long write_addresses_4(FILE *csv)
 {
-    char line[256], text[INET_ADDRSTRLEN] = "", found[INET_ADDRSTRLEN], last[INET_ADDRSTRLEN] = "";
-    char name[NAME_ROOM];
+    static uint32_t known[ADDRESSES_MOST];
+    char line[256], text[INET_ADDRSTRLEN] = "", found[INET_ADDRSTRLEN], name[NAME_ROOM];
     struct in_addr address;
     long rows = 0;
     FILE *file = fopen(DEVICE_NET "fib_trie", "re");
-    while (rows < ROWS_MOST && next_line(file, line, sizeof line)) {
+    while (rows < ADDRESSES_MOST && next_line(file, line, sizeof line)) {
         if (sscanf(line, " |-- %15s", found) == 1)
             memcpy(text, found, sizeof text);
-        if (strstr(line, "/32 host LOCAL") == NULL || inet_pton(AF_INET, text, &address) != 1 ||
-            string_is(text, last))
+        if (strstr(line, "/32 host LOCAL") == NULL || inet_pton(AF_INET, text, &address) != 1)
             continue;
-        memcpy(last, text, sizeof last);
+        long i = 0;
+        while (i < rows && known[i] != address.s_addr)
+            i++;
+        if (i < rows)
+            continue;
+        known[rows++] = address.s_addr;
         interface_of(address.s_addr, name);
         csv_put(csv, name);
         fprintf(csv, ",%s\n", text);
-        rows++;
     }
     if (file != NULL)
         fclose(file);

@@ -62,8 +62,8 @@ static void write_kernel(struct json_writer *json)
         json_write_string(json, "kernel_build", text_tame(name.version));
         json_write_string(json, "machine", text_tame(name.machine));
     }
-    static const char *const files[][2] = {{"hostname", "/proc/sys/kernel/hostname"},
-                                           {"boot_id", "/proc/sys/kernel/random/boot_id"},
+    /* Not the host's name: an image has one of its own. */
+    static const char *const files[][2] = {{"boot_id", "/proc/sys/kernel/random/boot_id"},
                                            {"command_line", "/proc/cmdline"},
                                            {"load", "/proc/loadavg"},
                                            {"uptime", "/proc/uptime"}};
