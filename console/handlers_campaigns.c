@@ -301,15 +301,17 @@ static bool plan_read(struct request *request, const struct json *body, struct c
                       struct error *err)
 {
     static const char *const allowed[] = {
-        "image",   "devices",      "filter",       "duration_s", "at",      "parallel", "params", "ticket",
-        "reason",  "expect_count", "mode",         "window",     "repeat",  "until",    "count",  "blackout",
-        "collect", "redact",       "max_failures", "max_output", "dry_run", NULL};
+        "image",        "devices",    "filter",  "duration_s",        "at",      "parallel",
+        "params",       "ticket",     "reason",  "expect_count",      "mode",    "window",
+        "repeat",       "until",      "count",   "blackout",          "collect", "redact",
+        "max_failures", "max_output", "dry_run", "device_deadline_s", NULL};
 
     *plan = (struct campaign_plan){.operator_name = request->operator_name};
     return json_only(body, allowed, err) && image_read(request, body, plan, err) &&
            json_need_integer(body, "duration_s", 1, INT32_MAX, &plan->duration_s, err) &&
-           maybe_integer(body, "parallel", 1, &plan->parallel, err) && when_read(body, plan, err) &&
-           maybe_words(body, "ticket", &plan->ticket, err) &&
+           maybe_integer(body, "parallel", 1, &plan->parallel, err) &&
+           maybe_integer(body, "device_deadline_s", 1, &plan->device_deadline_s, err) &&
+           when_read(body, plan, err) && maybe_words(body, "ticket", &plan->ticket, err) &&
            maybe_words(body, "reason", &plan->reason, err) && narrow_read(request, body, plan, err) &&
            devices_choose(request, body, plan, err) && count_check(body, plan, err);
 }

@@ -49,15 +49,16 @@ const struct lifecycle assignment_lifecycle = {"the assignment", states, ASSIGNM
 enum patience_from {
     FROM_NOW,
     FROM_WINDOW /* the run's start_before */,
-    FROM_DEADLINE /* the image's end and grace */
+    FROM_DEADLINE, /* the image's end and grace */
+    FROM_ORDER     /* now, as long as the campaign says */
 };
 static const struct {
     enum patience_from from;
     int64_t seconds;
 } patience[ASSIGNMENT_STATES] = {
     [ASSIGNMENT_QUEUED] = {FROM_WINDOW, 0},      [ASSIGNMENT_WAITING] = {FROM_WINDOW, 0},
-    [ASSIGNMENT_OFFERED] = {FROM_NOW, 600},      [ASSIGNMENT_SCHEDULED_ON_DEVICE] = {FROM_WINDOW, 0},
-    [ASSIGNMENT_DOWNLOADING] = {FROM_WINDOW, 0}, [ASSIGNMENT_VERIFYING] = {FROM_NOW, 600},
+    [ASSIGNMENT_OFFERED] = {FROM_ORDER, 0},      [ASSIGNMENT_SCHEDULED_ON_DEVICE] = {FROM_WINDOW, 0},
+    [ASSIGNMENT_DOWNLOADING] = {FROM_WINDOW, 0}, [ASSIGNMENT_VERIFYING] = {FROM_ORDER, 0},
     [ASSIGNMENT_RUNNING] = {FROM_DEADLINE, 30},  [ASSIGNMENT_REVERTING] = {FROM_NOW, 60},
     [ASSIGNMENT_UPLOADING] = {FROM_NOW, 3600},   [ASSIGNMENT_CANCELLING] = {FROM_NOW, 300},
 };
@@ -73,6 +74,8 @@ static int64_t deadline(const struct assignment *assignment, enum assignment_sta
     case FROM_DEADLINE:
         return (assignment->ends_at ? assignment->ends_at : now + assignment->duration_s) +
                assignment->grace_s + patience[state].seconds;
+    case FROM_ORDER:
+        return now + assignment->device_deadline_s;
     default:
         return now + patience[state].seconds;
     }
@@ -84,7 +87,9 @@ static int64_t deadline(const struct assignment *assignment, enum assignment_sta
 #define ASSIGNMENT_COLUMNS                                                                                   \
     "a.id, a.campaign_id, a.run_number, a.device_id, a.state, a.alarm, a.reason_code, a.since, a.until, "    \
     "a.start_after, a.started_at, a.ends_at, coalesce(a.start_before, r.start_before), c.grace_s,"           \
-    " coalesce(a.duration_s, c.duration_s), c.window IS NOT NULL OR c.repeat IS NOT NULL FROM assignment a"  \
+    " coalesce(a.duration_s, c.duration_s), c.window IS NOT NULL OR c.repeat IS NOT NULL, "                  \
+    "c.device_deadline_s"                                                                                    \
+    " FROM assignment a"                                                                                     \
     " JOIN campaign c ON c.id = a.campaign_id"                                                               \
     " JOIN run r ON r.campaign_id = a.campaign_id AND r.number = a.run_number"
 
@@ -107,7 +112,8 @@ static void row_read(struct db_query *query, struct arena *arena, struct assignm
                                       .start_before = db_integer(query, 12),
                                       .grace_s = db_integer(query, 13),
                                       .duration_s = db_integer(query, 14),
-                                      .windowed = db_integer(query, 15) != 0};
+                                      .windowed = db_integer(query, 15) != 0,
+                                      .device_deadline_s = db_integer(query, 16)};
     memcpy(assignment->id, db_text(query, 0), RUN_ID_TEXT);
 }
 

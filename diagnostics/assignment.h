@@ -34,6 +34,7 @@ struct assignment {
     const char *alarm, *reason_code;                        /* or NULL; in the arena that it was read with */
     int64_t since, until, start_after, started_at, ends_at; /* Unix seconds, 0: not known */
     int64_t start_before, grace_s, duration_s;              /* its own, else of run and campaign */
+    int64_t device_deadline_s;                              /* of the campaign */
     bool windowed;                                          /* it has a window to miss, or comes again */
     int64_t told_at; /* Unix seconds of the next step by the device's clock; 0: now */
 };

@@ -134,6 +134,8 @@ static void plan_bind(struct db_query *query, const struct campaign_plan *plan,
     db_bind_integer(query, ":occurrences", plan->occurrences);
     db_bind_integer(query, ":parallel", plan->parallel);
     db_bind_text(query, ":max_failures", plan->max_failures);
+    db_bind_integer(query, ":device_deadline",
+                    plan->device_deadline_s ? plan->device_deadline_s : CAMPAIGN_DEVICE_DEADLINE_S);
     db_bind_text(query, ":filter", plan->filter);
     db_bind_text(query, ":ticket", plan->ticket);
     db_bind_text(query, ":reason", plan->reason);
@@ -164,12 +166,13 @@ static bool campaign_insert(struct act *act, const struct campaign_plan *plan,
                    "max_output, collect,"
                    " params, at, parallel, filter, ticket, reason, created_at, created_by, devices, redact, "
                    "window, repeat,"
-                   " at_local, until, occurrences, blackout, max_failures, approval) VALUES (:product, "
+                   " at_local, until, occurrences, blackout, max_failures, approval,"
+                   " device_deadline_s) VALUES (:product, "
                    ":image, :version, :state,"
                    " :now, :mode, :duration, :grace, :output, :collect, :params, nullif(:at, 0), "
                    "nullif(:parallel, 0), :filter,"
                    " :ticket, :reason, :now, :by, :devices, :redact, :window, :repeat, :at_local, :until,"
-                   " nullif(:occurrences, 0), :blackout, :max_failures, :approval)");
+                   " nullif(:occurrences, 0), :blackout, :max_failures, :approval, :device_deadline)");
 
     plan_bind(query, plan, draft);
     draft_bind(query, draft);

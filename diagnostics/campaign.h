@@ -13,6 +13,7 @@ extern const struct lifecycle campaign_lifecycle;
 #define CAMPAIGN_DEVICES_MOST 100000
 #define CAMPAIGN_AHEAD_S (366 * 86400) /* `at` may be so far away */
 
+#define CAMPAIGN_DEVICE_DEADLINE_S 600
 #define CAMPAIGN_AHEAD_RUNS 2 /* occurrences that devices hold ahead of time */
 
 struct campaign_plan {
@@ -26,6 +27,7 @@ struct campaign_plan {
     int64_t at;                  /* Unix seconds, instead of words.at; 0: as that says, or now */
     int64_t occurrences;         /* most runs; 0: no limit */
     int64_t parallel;            /* 0: all */
+    int64_t device_deadline_s;   /* of silence after a device took its order; 0: CAMPAIGN_DEVICE_DEADLINE_S */
     const char *max_failures;    /* "5%" or "3"; NULL: no limit */
     const struct json *params;   /* object, or NULL */
     const char **collect;        /* NULL-terminated part of what the image may collect; NULL: all of it */

@@ -100,6 +100,8 @@ static bool numbers_check(const struct campaign_plan *plan, struct error *err)
         return error_set(err, ERROR_LIMIT, "a campaign has at most %d devices", CAMPAIGN_DEVICES_MOST);
     if (plan->parallel < 0)
         return error_set(err, ERROR_INPUT, "\"parallel\" is at least 1");
+    if (plan->device_deadline_s < 0)
+        return error_set(err, ERROR_INPUT, "\"device_deadline_s\" is at least 1");
     return (plan->occurrences >= 0 && (!plan->occurrences || plan->words.repeat)) ||
            error_set(err, ERROR_INPUT, "\"count\" is at least 1, and for campaigns that repeat");
 }

@@ -19,7 +19,7 @@ static void write_or_null(struct json_writer *writer, const char *key, struct db
     " c.mode, c.window, c.repeat, c.until, c.occurrences, c.blackout, c.max_failures, c.collect, c.redact,"  \
     " c.max_output, c.approval, c.approved_by, c.approved_at, c.state_reason_code, c.state_reason, c.since," \
     " (SELECT min(t) FROM (SELECT c.next_at AS t UNION ALL SELECT r.starts_at FROM run r"                    \
-    " WHERE r.campaign_id = c.id AND r.state = 'scheduled')), c.at_local, c.params"
+    " WHERE r.campaign_id = c.id AND r.state = 'scheduled')), c.at_local, c.params, c.device_deadline_s"
 
 static void raw_write(struct json_writer *writer, const char *key, const char *json)
 {
@@ -81,6 +81,7 @@ static void row_write(struct db_query *query, struct json_writer *writer)
     schedule_write(query, writer);
     write_or_null(writer, "parallel", query, 7);
     json_write_string(writer, "max_failures", db_text(query, 21));
+    json_write_integer(writer, "device_deadline_s", db_integer(query, 34));
     raw_write(writer, "collect", db_text(query, 22));
     raw_write(writer, "redact", db_text(query, 23));
     raw_write(writer, "params", db_text(query, 33));

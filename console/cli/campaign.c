@@ -56,11 +56,18 @@ static bool write_number(struct cli *cli, struct json_writer *writer, const char
 static bool write_times(struct cli *cli, struct json_writer *writer)
 {
     int64_t seconds, at;
-    const char *duration = cli_value(cli, "duration"), *when = cli_value(cli, "at");
+    const char *duration = cli_value(cli, "duration"), *when = cli_value(cli, "at"),
+               *deadline = cli_value(cli, "device-deadline");
     if (!duration_parse(duration, &seconds) || seconds < 1)
         return error_set(&cli->err, ERROR_INPUT, "--duration takes a time such as 30s, 15m or 2h, not \"%s\"",
                          duration);
     json_write_integer(writer, "duration_s", seconds);
+    if (deadline) {
+        if (!duration_parse(deadline, &seconds) || seconds < 1)
+            return error_set(&cli->err, ERROR_INPUT, "--device-deadline takes a time such as 10m, not \"%s\"",
+                             deadline);
+        json_write_integer(writer, "device_deadline_s", seconds);
+    }
     if (!when || string_is(when, "now"))
         return true;
     if (cli_value(cli, "repeat")) {

@@ -10,6 +10,7 @@ ALTER TABLE campaign ADD COLUMN until TEXT;                              -- the 
 ALTER TABLE campaign ADD COLUMN occurrences INTEGER;                     -- most runs; NULL: no limit
 ALTER TABLE campaign ADD COLUMN blackout TEXT NOT NULL DEFAULT '[]';     -- JSON array of dates without a run
 ALTER TABLE campaign ADD COLUMN max_failures TEXT;                       -- "5%" or "3": more hold a run; NULL: no limit
+ALTER TABLE campaign ADD COLUMN device_deadline_s INTEGER NOT NULL DEFAULT 600; -- seconds of silence after a device took its order, and while it verifies
 ALTER TABLE campaign ADD COLUMN next_at INTEGER;                         -- Unix seconds: when the occurrence begins for which there is no run yet; NULL: none
 ALTER TABLE campaign ADD COLUMN approval INTEGER NOT NULL DEFAULT 1;     -- 2: a second person must agree before it begins
 ALTER TABLE campaign ADD COLUMN approved_by TEXT;                        -- operator's name

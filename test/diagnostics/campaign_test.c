@@ -64,6 +64,35 @@ static void a_campaign_at_a_time_is_sent_ahead_and_begins_then(void **state)
     assert_run(id, "running, active");
 }
 
+static void silence_after_the_order_fails_when_the_campaign_says_so(void **state)
+{
+    struct field *field = *state;
+    struct error err = {0};
+    struct campaign_plan plan = {.product = "demo",
+                                 .image = "look",
+                                 .device_ids = field->devices,
+                                 .device_count = 2,
+                                 .duration_s = 30,
+                                 .device_deadline_s = 20,
+                                 .operator_name = "ada"};
+    int64_t id = 0;
+    char run_id[RUN_ID_TEXT];
+
+    assert_ok(campaign_create(field->diagnostics, &plan, &id, &err), err);
+    offer(field, 0);
+    field_orders(field, 1, run_id);
+    offer(field, 1);
+    say(field, 1, run_id, "verifying");
+    field_wait(field, 18);
+    assert_state(id, 0, "offered");
+    field_wait(field, 3);
+    assert_state(id, 0, "failed(timed_out)");
+    assert_state(id, 1, "failed(timed_out)");
+    plan.device_deadline_s = -1;
+    assert_false(campaign_create(field->diagnostics, &plan, &id, &err));
+    assert_int_equal(err.kind, ERROR_INPUT);
+}
+
 static void a_device_that_never_comes_is_failed_when_the_window_closes(void **state)
 {
     struct field *field = *state;
@@ -270,6 +299,7 @@ int main(void)
 #define FIELD_TEST(name) cmocka_unit_test_setup_teardown(name, field_setup, field_teardown)
         FIELD_TEST(a_campaign_now_is_in_the_orders_at_once_and_ends_with_its_last_device),
         FIELD_TEST(a_campaign_at_a_time_is_sent_ahead_and_begins_then),
+        FIELD_TEST(silence_after_the_order_fails_when_the_campaign_says_so),
         FIELD_TEST(a_device_that_never_comes_is_failed_when_the_window_closes),
         FIELD_TEST(silence_on_the_image_is_overdue_then_lost_and_a_late_report_amends_it),
         FIELD_TEST(what_the_device_failed_itself_stays_failed),
