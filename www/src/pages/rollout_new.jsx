@@ -1,7 +1,7 @@
 // A new rollout: which version, whom, in which stages, behind which gates; beside it the dry run of exactly that.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { api, at } from "../api.js";
-import { listen } from "../live.js";
+import { useDryRun } from "../dry_run.js";
 import { go, params } from "../router.js";
 import { useResource, wants } from "../resource.js";
 import { whyNot } from "../session.js";
@@ -15,9 +15,6 @@ import { Field, FormError } from "../parts/dialog.jsx";
 import { Facts, Failure, Loaded, Nothing, Page, Section } from "../parts/page.jsx";
 import { Time } from "../parts/time.jsx";
 import { useWeight } from "../parts/weight.jsx";
-
-const SETTLE_MS = 400;
-const AGAIN_MS = 5000;
 
 export function NewRollout() {
     const clone = params.value.get("clone");
@@ -93,30 +90,6 @@ function toBody(f, count) {
     };
 }
 
-/* The plan of `body` (text of it; null asks for none), a moment after the last change, and again when devices change. */
-function usePlan(body) {
-    const [state, setState] = useState({ plan: null, error: null, of: null });
-    const newest = useRef(null);
-    const [tick, setTick] = useState(0);
-    useEffect(() => {
-        let timer = null;
-        const stop = listen((type) => {
-            if (type === "device" || type === "group" || type === "reset") timer ??= setTimeout(() => { timer = null; setTick((n) => n + 1); }, AGAIN_MS);
-        });
-        return () => { clearTimeout(timer); stop(); };
-    }, []);
-    useEffect(() => {
-        newest.current = body;
-        if (!body) return;
-        const timer = setTimeout(() => {
-            const mine = (next) => newest.current === body && setState({ plan: null, error: null, of: body, ...next });
-            api.post("/rollouts", { ...JSON.parse(body), dry_run: true }).then((plan) => mine({ plan }), (error) => mine({ error }));
-        }, SETTLE_MS);
-        return () => clearTimeout(timer);
-    }, [body, tick]);
-    return { ...state, fresh: state.of === body };
-}
-
 function Form({ assets, groups, of }) {
     const [f, setFields] = useState(() => start(assets, groups, of));
     const set = (changes) => setFields((now) => ({ ...now, ...changes }));
@@ -134,7 +107,7 @@ function Form({ assets, groups, of }) {
     const whose = f.by === "group" ? (f.group ? null : "Choose a group.") : f.by === "names" ? (f.names.length ? null : "Choose at least one device.") : !f.filter.trim() ? "Write a filter." : preview.error?.message ?? null;
     const invalid = !form.version ? "Reading the versions…" : whose ?? Object.values(bad).find(Boolean) ?? null;
     const body = invalid ? null : toBody(form);
-    const { plan, error: refused, fresh } = usePlan(body && JSON.stringify(body));
+    const { plan, error: refused, fresh } = useDryRun("/rollouts", body && JSON.stringify(body));
     const weight = useWeight({ name: asset, count: plan?.matches ?? 0, asks: true });
     const why = whyNot("release") ?? invalid ?? (!fresh ? "Making the dry run…" : refused ? refused.message : plan.matches === 0 && !body.late_joiners ? "No device matches." : null) ?? weight.why;
 
