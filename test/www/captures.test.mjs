@@ -1,7 +1,7 @@
 // Captures in the browser: chosen in the list, compared in one plot aligned by their start; held, deleted, downloaded; what is missing and why.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { World, isRoot, until } from '../flow/lib/locum.mjs';
+import { World, isRoot, run, until } from '../flow/lib/locum.mjs';
 import { Browser, accessible, noProblems, picture, settled, visit } from './lib/browser.mjs';
 
 const limits = { entry: ['./run'], mode: 'replace', max_runtime_s: 120, grace_s: 2, max_output: 1 << 20, max_memory: 64 << 20, max_pids: 32, collect: ['proc'], network: 'none',
@@ -12,17 +12,25 @@ seed=$(cksum < /proc/self/mountinfo | cut -d' ' -f1)
 awk -v seed=$seed -v start=$(date +%s) 'BEGIN { print "time,wave [V],level [kPa]"; for (i = 0; i < 100; i++) printf "%.3f,%.3f,%d\\n", start + i / 10, sin(i / 10 + seed % 7), seed % 100 + i }' > $LOCUM_OUTPUT/wave.csv
 echo done > $LOCUM_OUTPUT/run.log
 `;
+/* What is declared and never written, read only in part, and blotted out on the device. */
+const gaps = { ...limits, collect: ['proc', 'app-logs'], outputs: [{ path: 'run.log', type: 'log' }, { path: 'never.csv', type: 'timeseries' }] };
+const leaky = `#!/bin/sh
+printf 'user=ann token=abc\\nuser=bob token=def\\n' > $LOCUM_OUTPUT/run.log
+`;
 const skip = isRoot ? false : 'diagnostic runs need root for their namespaces';
-let world, browser, page, campaign;
+let world, browser, page, campaign, gappy;
 before(async () => {
   if (skip) return;
   world = await World.open();
   await world.publish('demo/wave', '1.0.0', { 'diagnostic.json': JSON.stringify(limits), run: { bytes: script, mode: 0o755 } }, '--kind', 'diagnostic');
-  for (const name of ['cam-1', 'cam-2', 'cam-3']) await world.device(name);
+  await world.publish('demo/gaps', '1.0.0', { 'diagnostic.json': JSON.stringify(gaps), run: { bytes: leaky, mode: 0o755 } }, '--kind', 'diagnostic');
+  for (const name of ['cam-1', 'cam-2', 'cam-3', 'cam-4']) await world.device(name);
   campaign = (await world.json('campaign', 'create', '--image', 'demo/wave', '--device', 'cam-1', 'cam-2', 'cam-3', '--duration', '30s')).id;
+  gappy = (await world.api('POST', '/campaigns', { image: 'demo/gaps', devices: ['cam-4'], duration_s: 30, at: null, parallel: null, collect: ['proc'], redact: ['token=[a-z]+'] })).id;
   browser = await Browser.open(world);
   page = await browser.page();
   await until('all is collected', async () => (await world.api('GET', `/captures?campaign=${campaign}`)).filter((one) => one.state === 'complete').length === 3, 90000);
+  await until('what there is of the other is collected', async () => (await world.api('GET', `/captures?campaign=${gappy}`)).some((one) => ['complete', 'partial'].includes(one.state)), 90000);
 });
 after(async () => {
   await browser?.close();
@@ -93,4 +101,75 @@ test('a capture that is not there, or too few, is said in words', { skip }, asyn
   await page.getByText('Choose 2 to 8 captures in the list, then compare them.').waitFor();
   await visit(page, world, '/compare?c=1&c=9999');
   await page.getByText('Could not load the captures.').waitFor();
+});
+
+test('what of each device is here, what is missing and why, and all of it as one tar', { skip }, async () => {
+  page.problems.length = 0; // the capture that was not there
+  await visit(page, world, `/campaigns/${gappy}/runs/1`);
+  await page.getByRole('link', { name: 'Collected and missing' }).click();
+  await page.getByText('1 device with something missing').waitFor();
+  const row = page.getByRole('table', { name: 'Collected and missing' }).getByRole('row', { name: /^cam-4/ });
+  await row.getByRole('link', { name: 'run.log of cam-4' }).waitFor();
+  const [, , collected, missing] = await row.getByRole('cell').allInnerTexts();
+  assert.match(collected, /run\.log/);
+  assert.match(missing, /never\.csv/);
+  assert.match(missing, /app-logs/);
+  assert.doesNotMatch(missing, /proc/, 'it was asked for, and read');
+  assert.match(await page.locator('.command code').innerText(), new RegExp(`^locum capture matrix ${gappy} 1 --json$`));
+  await accessible(page, 'matrix');
+  await picture(page, 'matrix');
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download all (tar)' }).click()]);
+  assert.equal(download.suggestedFilename(), `campaign-${gappy}-run-1.tar`);
+  const listed = await run('tar', ['-xOf', await download.path(), 'cam-4/run.log']);
+  assert.equal(listed.stdout, 'user=ann [redacted]\nuser=bob [redacted]\n');
+  await visit(page, world, `/campaigns/${campaign}/runs/1?tab=matrix`);
+  await page.getByText('Nothing is missing.').waitFor();
+  assert.equal(await page.getByRole('table', { name: 'Collected and missing' }).getByRole('row').count(), 4, 'three devices under a head');
+});
+
+test('a capture says until when it is kept and what was blotted out; it is held, let go and deleted, each with its reason', { skip }, async () => {
+  await world.json('product', 'set', 'demo', 'capture.keep_days=30');
+  const [{ id }] = await world.api('GET', `/captures?campaign=${gappy}`);
+  await visit(page, world, `/captures/${id}`);
+  const facts = page.locator('main .facts').first();
+  await facts.getByText(/^until /).waitFor();
+  const days = (new Date(await facts.locator('time').getAttribute('datetime')) - Date.now()) / 86400000;
+  assert.ok(days > 29 && days <= 30.01, `kept for ${days} days`);
+  await facts.getByText('2 places, on the device').waitFor();
+  await page.getByRole('navigation', { name: 'Files of the capture' }).getByText('2 places blotted out').waitFor();
+  await page.getByText('user=ann [redacted]').waitFor();
+
+  await page.getByRole('button', { name: 'Hold…' }).click();
+  const dialog = page.getByRole('dialog');
+  assert.equal(await dialog.getByRole('button', { name: 'Hold capture' }).getAttribute('aria-disabled'), 'true', 'not without a reason');
+  await dialog.getByLabel('Reason').fill('CASE-9 is before a court');
+  await accessible(page, 'hold');
+  await dialog.getByRole('button', { name: 'Hold capture' }).click();
+  await page.getByText('Held by admin').waitFor();
+  await page.getByText('CASE-9 is before a court').waitFor();
+  await facts.getByText('until a person ends the hold').waitFor();
+  await page.getByRole('button', { name: 'Delete…' }).hover();
+  await page.getByText('It is held: end the hold first.').waitFor();
+  await accessible(page, 'held');
+  await picture(page, 'capture-held');
+
+  await page.getByRole('button', { name: 'End the hold…' }).click();
+  await dialog.getByLabel('Reason').fill('the court has spoken');
+  await dialog.getByRole('button', { name: 'End the hold' }).click();
+  await page.getByText('Held by admin').waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Delete…' }).click();
+  await dialog.getByLabel('Reason').fill('the customer asked for it');
+  const doIt = dialog.getByRole('button', { name: /^Delete \d+ files?, / });
+  assert.equal(await doIt.getAttribute('aria-disabled'), 'true', 'not before the name is typed');
+  await dialog.getByLabel('Type cam-4').fill('cam-4');
+  await accessible(page, 'delete');
+  await doIt.click();
+  await page.getByRole('heading', { name: 'Captures', level: 1 }).waitFor();
+  assert.deepEqual(await world.api('GET', `/captures?campaign=${gappy}`), []);
+  const audit = await world.api('GET', '/audit?limit=20');
+  for (const reason of ['before a court', 'court has spoken', 'customer asked']) assert.ok(audit.some((row) => row.operator === 'admin' && row.detail?.includes(reason)), reason);
+  await visit(page, world, `/campaigns/${gappy}/runs/1?tab=matrix`);
+  await page.getByRole('table', { name: 'Collected and missing' }).getByText('the customer asked for it').waitFor();
+  await settled(page);
+  noProblems(page);
 });

@@ -35,12 +35,12 @@ export function Capture({ id, n }) {
 function Kept({ capture: c }) {
     return (
         <>
-            {c.hold && <Note tone="attention" icon="shield"><p><strong>Held.</strong> {reasonText(c.hold.reason) ?? "It stays until a person ends the hold."}</p></Note>}
-            {(c.expires_at || c.omitted?.length > 0 || c.redacted > 0) && <Facts rows={[
-                c.expires_at && !c.hold ? ["deleted", <Time at={c.expires_at} both />] : null,
+            {c.hold && <Note tone="attention" icon="shield"><p><strong>Held by {c.hold.by}</strong>, <Time at={c.hold.at} both />: {c.hold.reason}</p></Note>}
+            <Facts rows={[
+                ["kept", c.hold ? "until a person ends the hold" : c.expires_at ? <>until <Time at={c.expires_at} both /></> : c.state === "uploading" ? null : "until a person deletes it"],
                 c.omitted?.length ? ["left out", c.omitted.map((one) => <div key={one.path} class="wrap"><code>{one.path}</code> {one.why}</div>)] : null,
-                c.redacted > 0 ? ["blotted out", `${plural(c.redacted, "place")}, on the device`] : null,
-            ]} />}
+                c.redacted > 0 ? ["blotted out", `${plural(c.redacted, "place")}, on the device, before anything left it`] : null,
+            ]} />
         </>
     );
 }
@@ -57,7 +57,7 @@ function Files({ capture: c, n }) {
                         const [icon, word] = TYPES[file.type] ?? TYPES.binary;
                         return (
                             <a key={file.n} href={`/captures/${c.id}/files/${file.n}`} aria-current={file === chosen ? "page" : undefined}>
-                                <Icon name={icon} /><span class="wrap">{file.path}</span><span class="muted small">{word}, {bytes(file.length)}</span>
+                                <Icon name={icon} /><span class="wrap">{file.path}</span><span class="muted small">{word}, {bytes(file.length)}{file.redacted > 0 && `, ${plural(file.redacted, "place")} blotted out`}{file.complete === false && ", not whole"}</span>
                             </a>
                         );
                     })}

@@ -96,7 +96,7 @@ export function Run({ id, n }) {
             {r && <Alarms run={r} list={r.assignments} />}
             {campaign.data && <CampaignNotes campaign={campaign.data} />}
             {r?.reason && <Note tone="attention" icon="pause"><p>{reasonText(r.reason)}</p></Note>}
-            <Tabs label="Run" current={tab} items={[["devices", "Devices"], ["captures", "Captures"], ["definition", "Definition"]].map(([key, text]) => [key, text, key === "devices" ? base : `${base}?tab=${key}`])} />
+            <Tabs label="Run" current={tab} items={[["devices", "Devices"], ["captures", "Captures"], ["matrix", "Collected and missing"], ["definition", "Definition"]].map(([key, text]) => [key, text, key === "devices" ? base : `${base}?tab=${key}`])} />
             <Loaded of={run} what={`run ${n} of campaign ${id}`} rows={6}>
                 {(r) => (
                     <>
@@ -114,8 +114,6 @@ export function Run({ id, n }) {
         </Page>
     );
 }
-
-/* The tab `matrix` stands in no navigation until the console has its routes (matrix and tar). */
 
 /* All devices of a small run; of a large one those in a state, or the first of all. */
 function Devices({ run, showProof }) {
@@ -156,22 +154,22 @@ const TarLink = ({ run, some }) => some
 const MATRIX = (run) => [
     { key: "device", title: "Device", main: true, cell: (m) => <a href={deviceHref(run.campaign, m.device, run.number)}>{m.device}</a> },
     { key: "state", title: "State", text: (m) => m.state, cell: (m) => <State name={m.state} /> },
-    { key: "collected", title: "Collected", text: (m) => m.collected.map((one) => one.path).join(" "), cell: (m) => m.collected.length ? m.collected.map((one) => <div key={one.path} class="wrap"><State name="done" word={one.path} /> <span class="muted num">{bytes(one.length)}</span></div>) : <span class="muted">nothing</span> },
+    { key: "collected", title: "Collected", text: (m) => m.collected.map((one) => one.path).join(" "), cell: (m) => m.collected.length ? m.collected.map((one) => <div key={one.n} class="wrap"><Icon name="check" /> <a href={`/captures/${m.capture.id}/files/${one.n}`}>{one.path}<span class="sr"> of {m.device}</span></a> <span class="muted num">{bytes(one.length)}</span></div>) : <span class="muted">nothing</span> },
     { key: "missing", title: "Missing, and why", wide: true, text: (m) => m.missing.map((one) => `${one.what}: ${one.why}`).join("; "), cell: (m) => m.missing.length ? m.missing.map((one) => <div key={one.what} class="wrap"><State name="partial" word={one.what} /> {one.why}</div>) : <span class="muted">nothing</span> },
     { key: "capture", title: "Capture", cell: (m) => (m.capture ? <a href={`/captures/${m.capture.id}`}>{stateOf(m.capture.state).word}<span class="sr">, capture of {m.device}</span></a> : <span class="muted">–</span>) },
 ];
 
 function Matrix({ run }) {
-    const matrix = useResource(at`/campaigns/${run.campaign}/runs/${run.number}/matrix`, wants.run(run.campaign, run.number));
+    const matrix = useResource(at`/campaigns/${run.campaign}/runs/${run.number}/matrix` + query({ limit: 1000 }), wants.run(run.campaign, run.number), { list: true });
     const [only, setOnly] = useState(false);
     return (
         <Loaded of={matrix} what="what was collected" rows={4}>
-            {(list) => {
+            {({ rows: list, next }) => {
                 const gaps = list.filter((m) => m.missing.length > 0);
                 const rows = only ? gaps : list;
                 return (
                     <>
-                        <p class="row"><span>{gaps.length ? <strong>{plural(gaps.length, "device")} with something missing</strong> : "Nothing is missing."}</span>
+                        <p class="row"><span>{gaps.length ? <strong>{plural(gaps.length, "device")} with something missing</strong> : "Nothing is missing."}{next && ` Among the first ${number(list.length)}.`}</span>
                             <label class="check"><input type="checkbox" checked={only} onChange={(e) => setOnly(e.currentTarget.checked)} />Only these</label><ExportCsv name={`campaign-${run.campaign}-run-${run.number}-collected`} columns={MATRIX(run)} rows={rows} /><TarLink run={run} some={list.some((m) => m.collected.length > 0)} /></p>
                         {rows.length > 0 && <Table label="Collected and missing" columns={MATRIX(run)} rows={rows} id={(m) => m.device} sorted={false} />}
                         <Command text={`locum capture matrix ${run.campaign} ${run.number} --json`} label="the same on a command line" />
