@@ -77,6 +77,30 @@ void sha256_hex(const void *bytes, size_t size, char hex[SHA256_HEX])
     hex_encode(hex, digest, sizeof(digest));
 }
 
+void hmac_sha256_hex(const void *key, size_t key_size, const void *bytes, size_t size, char hex[HMAC_HEX])
+{
+    uint8_t block[64] = {0}, pad[64], digest[SHA256_SIZE];
+    struct sha256 hash;
+
+    if (key_size > sizeof(block))
+        sha256_bytes(key, key_size, block);
+    else if (key_size)
+        memcpy(block, key, key_size);
+    for (size_t i = 0; i < sizeof(pad); i++)
+        pad[i] = block[i] ^ 0x36;
+    sha256_init(&hash);
+    sha256_add(&hash, pad, sizeof(pad));
+    sha256_add(&hash, bytes, size);
+    sha256_end(&hash, digest);
+    for (size_t i = 0; i < sizeof(pad); i++)
+        pad[i] = block[i] ^ 0x5c;
+    sha256_init(&hash);
+    sha256_add(&hash, pad, sizeof(pad));
+    sha256_add(&hash, digest, sizeof(digest));
+    sha256_end(&hash, digest);
+    hex_encode(hex, digest, sizeof(digest));
+}
+
 bool sha256_file(int fd, char hex[SHA256_HEX], int64_t *size, struct error *err)
 {
     uint8_t digest[SHA256_SIZE];

@@ -22,6 +22,9 @@ void sha256_bytes(const void *bytes, size_t size, uint8_t digest[SHA256_SIZE]);
 void sha256_hex(const void *bytes, size_t size, char hex[SHA256_HEX]);
 /* Hashes an open file from its start to its end with 256 KiB reads (pread, so the offset stays). */
 bool sha256_file(int fd, char hex[SHA256_HEX], int64_t *size, struct error *err);
+#define HMAC_HEX SHA256_HEX
+/* HMAC-SHA256 (RFC 2104), in hex. */
+void hmac_sha256_hex(const void *key, size_t key_size, const void *bytes, size_t size, char hex[HMAC_HEX]);
 bool sha256_is_hex(const char *text); /* exactly 64 lower-case hex digits */
 
 void random_bytes(void *bytes, size_t size);                  /* ends the program when the kernel has none */

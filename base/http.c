@@ -28,7 +28,7 @@ struct http {
     CURLSH *share; /* holds the TLS sessions, which outlive the connection */
     char *base_url, *ca_file, *user_agent;
     bool insecure;
-    int connect_timeout_ms, stall_timeout_ms;
+    int connect_timeout_ms, stall_timeout_ms, time_limit_ms;
 };
 
 /* One request under way. */
@@ -89,6 +89,7 @@ struct http *http_open(const struct http_options *options, struct error *err)
     http->insecure = options->insecure;
     http->connect_timeout_ms = options->connect_timeout_ms ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     http->stall_timeout_ms = options->stall_timeout_ms ? options->stall_timeout_ms : STALL_TIMEOUT_MS;
+    http->time_limit_ms = options->time_limit_ms;
     http->multi = curl_multi_init();
     http->easy = curl_easy_init();
     http->share = curl_share_init();
@@ -283,6 +284,7 @@ static void set_connection(struct http *http)
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 15L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)http->time_limit_ms);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, http->user_agent);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, http->insecure ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, http->insecure ? 0L : 2L);
@@ -336,6 +338,8 @@ static struct curl_slist *set_headers(struct transfer *transfer, struct arena *a
         headers = curl_slist_append(headers, "Content-Type:");
     if (request->token)
         headers = curl_slist_append(headers, arena_printf(arena, "Authorization: Bearer %s", request->token));
+    for (const char *const *one = request->headers; one && *one; one++)
+        headers = curl_slist_append(headers, *one);
     if (request->range_from > 0)
         headers = curl_slist_append(
             headers, arena_printf(arena, "Range: bytes=%lld-", (long long)request->range_from));
@@ -360,6 +364,9 @@ static bool request_is_good(const struct http_request *request, struct error *er
         return error_set(err, ERROR_INPUT, "the token has a character that no token has");
     if (request->content_type && !content_type_is_plain(request->content_type))
         return error_set(err, ERROR_INPUT, "the content type has a control character");
+    for (const char *const *one = request->headers; one && *one; one++)
+        if (!content_type_is_plain(*one))
+            return error_set(err, ERROR_INPUT, "a header has a control character");
     return true;
 }
 

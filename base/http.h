@@ -19,11 +19,13 @@ struct http_options {
     const char *user_agent;
     int connect_timeout_ms; /* 0: 10,000 */
     int stall_timeout_ms;   /* no byte for so long fails; 0: 30,000 */
+    int time_limit_ms;      /* of a whole request; 0: none */
 };
 struct http_request {
     const char *method;       /* "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" */
     const char *path;         /* begins with '/', already percent-encoded */
     const char *token;        /* Authorization: Bearer; NULL: none */
+    const char *const *headers; /* more of them, "Name: value", NULL-terminated; may be NULL */
     const char *content_type; /* of the body; NULL: application/json when there is a body */
     const void *body;         /* NULL: none, or from body_fd */
     size_t body_size;

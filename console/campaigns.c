@@ -6,6 +6,7 @@
 #include "console/delivery/product.h"
 #include "console/devices.h"
 #include "console/events.h"
+#include "console/hooks.h"
 #include "diagnostics/assignment.h"
 #include "diagnostics/capture.h"
 #include "diagnostics/diagnostics.h"
@@ -68,17 +69,47 @@ static bool capture_audit(struct db_conn *conn, const struct change *change, str
     return true;
 }
 
+/* An alarm is told when it arises; of campaigns and runs, their ends. */
+static bool hook_news(struct console *console, struct db_conn *conn, const struct change *change,
+                      struct error *err)
+{
+    static const char *const ends[] = {"completed", "aborted", "expired", "ended"};
+    struct hook_news news = {.event = "campaign",
+                             .campaign = change->campaign,
+                             .run = change->run,
+                             .state = change->to,
+                             .reason = change->reason};
+    char name[NAME_SIZE] = "";
+
+    if (change->noun == CHANGE_ASSIGNMENT) {
+        if (!change->alarm || !change->from || strcmp(change->from, change->to))
+            return true;
+        fleet_lock(console->fleet);
+        const struct device *device = fleet_by_id(console->fleet, change->device_id);
+        strcpy(name, device ? device->name : "");
+        fleet_unlock(console->fleet);
+        news.event = "alarm";
+        news.alarm = change->alarm;
+        news.device = name;
+        return hook_tell(console, conn, &news, err);
+    }
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (!strcmp(change->to, ends[i]))
+            return hook_tell(console, conn, &news, err);
+    return true;
+}
+
 static bool written(void *context, struct db_conn *conn, const struct change *change, struct error *err)
 {
     ARENA(arena);
 
-    (void)context;
     switch (change->noun) {
     case CHANGE_CAMPAIGN:
     case CHANGE_RUN:
-        return audit_change(conn, change, err);
+        return audit_change(conn, change, err) && hook_news(context, conn, change, err);
     case CHANGE_ASSIGNMENT:
-        return device_event_add(conn, change->device_id, change->alarm ? change->alarm : "assignment",
+        return hook_news(context, conn, change, err) &&
+               device_event_add(conn, change->device_id, change->alarm ? change->alarm : "assignment",
                                 assignment_line(&arena, change), err);
     default:
         return capture_audit(conn, change, err) &&
@@ -123,6 +154,8 @@ static void told(void *context, const struct change *change)
 {
     struct console *console = context;
 
+    if (change->noun != CHANGE_CAPTURE && (change->noun != CHANGE_ASSIGNMENT || change->alarm))
+        hooks_wake(console->hooks);
     switch (change->noun) {
     case CHANGE_CAMPAIGN:
         events_send(console->events, "campaign", "{\"campaign\":%lld,\"state\":\"%s\"}",

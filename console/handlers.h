@@ -32,6 +32,8 @@ handler campaigns_pause, campaigns_resume, campaigns_approve; /* handlers_runs.c
 handler runs_devices, runs_device, runs_return_now, runs_extend, runs_cancel;
 handler captures_list, captures_show, captures_file, summary_show;
 handler captures_delete, captures_hold, runs_matrix, runs_tar; /* handlers_captures.c */
+/* handlers_hooks.c */
+handler hooks_list, hooks_create, hooks_delete, hooks_log;
 /* handlers_rollouts.c */
 handler rollouts_list, rollouts_create, rollouts_show, rollouts_devices, rollouts_failures, rollouts_timeline;
 handler rollouts_start, rollouts_pause, rollouts_resume, rollouts_advance, rollouts_abort, rollouts_roll_back;

@@ -31,6 +31,11 @@ const struct route routes[] = {
     {"POST",   V1 "/tokens",           PEOPLE, ROLE_VIEWER,  SMALL, false, tokens_create},
     {"DELETE", V1 "/tokens/{name}",    PEOPLE, ROLE_VIEWER,  0,     false, tokens_delete},
 
+    {"GET",    V1 "/hooks",            PEOPLE, ROLE_ADMIN,   0,     false, hooks_list},
+    {"POST",   V1 "/hooks",            PEOPLE, ROLE_ADMIN,   SMALL, false, hooks_create},
+    {"DELETE", V1 "/hooks/{name}",     PEOPLE, ROLE_ADMIN,   0,     false, hooks_delete},
+    {"GET",    V1 "/hooks/{name}/log", PEOPLE, ROLE_ADMIN,   0,     false, hooks_log},
+
     /* audit and events */
     {"GET",    V1 "/audit",            PEOPLE, ROLE_VIEWER,  0,     false, audit_list},
     {"GET",    V1 "/events",           PEOPLE, ROLE_VIEWER,  0,     false, events_stream},

@@ -15,6 +15,7 @@
 #include "console/delivery/withdraw.h"
 #include "console/events.h"
 #include "console/fleet.h"
+#include "console/hooks.h"
 #include "console/pages.h"
 #include "console/people.h"
 #include "console/scheduler.h"
@@ -171,6 +172,7 @@ static bool console_start(struct serving *serving, struct error *err)
         .device_key = arena_printf(arena, "%s/tls/server.key", serving->data.path),
     };
 
+    console->hooks = hooks_start(console);
     console->scheduler = scheduler_start(console, steps, err);
     if (!console->scheduler || !(serving->admin = admin_start(console, err)))
         return false;
@@ -192,6 +194,7 @@ static void console_stop(struct serving *serving)
     server_stop(console->server, DRAIN_MS);
     admin_stop(serving->admin);
     scheduler_stop(console->scheduler);
+    hooks_stop(console->hooks);
     if (console->fleet && !fleet_flush(console, &err))
         log_event(LOG_ERROR, "flush_failed", "reason=\"%s\"", err.text);
     diagnostics_close(console->diagnostics);

@@ -8,6 +8,7 @@
 #include "console/delivery/rollout_assignment.h"
 #include "console/delivery/rollout_parts.h"
 #include "console/events.h"
+#include "console/hooks.h"
 #include "console/fleet.h"
 
 #include <stdlib.h>
@@ -169,6 +170,8 @@ static void act_tell(struct rollout_act *act)
         events_send(act->console->events, "rollout", "{\"id\":%lld,\"state\":\"%s\"}", (long long)told->id,
                     told->state);
     }
+    if (act->first)
+        hooks_wake(act->console->hooks);
     for (size_t i = 0; i < act->counted_count; i++)
         untold_add(act->console->rollouts, act->counted[i]);
 }
@@ -325,6 +328,19 @@ static const struct {
     [ROLLOUT_ROLLED_BACK] = {"roll_back", "rolled back"},
 };
 
+/* Hooks are told where a rollout stops. */
+static bool hook_news(struct rollout_act *act, const struct rollout *rollout, const char *reason,
+                      struct error *err)
+{
+    enum rollout_state to = rollout->state;
+    const struct hook_news news = {
+        .event = "rollout", .rollout = rollout->id, .state = states[to].name, .reason = reason};
+
+    return (to != ROLLOUT_HELD && to != ROLLOUT_COMPLETED && to != ROLLOUT_ABORTED &&
+            to != ROLLOUT_ROLLED_BACK) ||
+           hook_tell(act->console, act->conn, &news, err);
+}
+
 /* Soaking and running again come and go with devices: a line in the timeline, no row of the audit. */
 static bool state_note(struct rollout_act *act, const struct rollout *rollout, enum rollout_state from,
                        struct error *err)
@@ -336,6 +352,8 @@ static bool state_note(struct rollout_act *act, const struct rollout *rollout, e
     bool small = to == ROLLOUT_SOAKING || (to == ROLLOUT_RUNNING && from == ROLLOUT_SOAKING);
 
     if (!rollout_note(act, rollout->id, states[to].name, line, err))
+        return false;
+    if (!hook_news(act, rollout, text, err))
         return false;
     return small || audit_add(act->conn, act->operator_name, words[to].verb,
                               arena_printf(arena, "rollout %lld", (long long)rollout->id),
