@@ -90,9 +90,9 @@ struct device {
     bool overdue;                /* an assignment's alarm: overdue, lost or revert_failed */
 
     /* Rollouts: console/fleet_rollout.c. */
-    int rollout_level;          /* 2: it moves; 1: it may fall back; 0: nobody watches it */
-    bool rollout_news;          /* it said something since rollouts looked at it */
-    int64_t rollout_warm_until; /* Unix seconds: it is asked soon, and comes often until then */
+    int rollout_level;  /* 2: it moves; 1: it may fall back; 0: nobody watches it */
+    bool rollout_news;  /* it said something since rollouts looked at it */
+    int64_t warm_until; /* Unix seconds: a rollout or campaign asks it soon, and it comes often until then */
 
     enum connectivity told;        /* what the browsers were told last */
     bool seen_dirty, report_dirty; /* to be flushed */

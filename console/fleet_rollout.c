@@ -8,7 +8,7 @@ void fleet_rollout_level(struct fleet *fleet, struct device *device, int level)
     fleet->rollout_moving += (level == 2) - (device->rollout_level == 2);
     device->rollout_level = level;
     if (level)
-        device->rollout_warm_until = 0;
+        device->warm_until = 0;
 }
 
 void fleet_rollout_note(struct fleet *fleet, struct device *device)

@@ -25,7 +25,7 @@ int fleet_poll_interval(struct fleet *fleet, const struct device *device, int wa
 
     if (due || device->image.run_id[0])
         return WORK_S;
-    if (device->rollout_level == 2 || device->rollout_warm_until > clock_now()) {
+    if (device->rollout_level == 2 || device->warm_until > clock_now()) {
         int64_t often = WORK_S + fleet->rollout_moving / MOVING_EACH_S;
         int idle = fleet_idle_interval(fleet->active);
 

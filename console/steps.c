@@ -36,6 +36,7 @@ const struct scheduler_row steps[] = {
     {"rollouts", 100, rollouts_step},
     {"groups", 1000, group_step},
     {"campaigns", 100, campaigns_step},
+    {"campaigns_warm", 5000, campaigns_warm_step},
     {"fleet_flush", 3000, fleet_flush},
     {"checkpoint", 5000, checkpoint_step},
     {"metadata", 30000, metadata_step},

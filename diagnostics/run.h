@@ -47,6 +47,11 @@ bool run_advance_more(struct act *act, int64_t campaign, int64_t number, int64_t
 /* A device of it began for the first time. */
 bool run_begun(struct act *act, int64_t campaign, int64_t number, struct error *err);
 
+/* Devices in the queues of runs with `parallel` that get a place within about so many seconds when all goes
+ * well: at most `most`, in the arena. */
+bool runs_soon(struct db_conn *conn, struct arena *arena, int64_t within_s, size_t most, int64_t **device_ids,
+               size_t *count, struct error *err);
+
 /* --- run_act.c: what people do to a run
  * -------------------------------------------------------------------------------- */
 /* Ends it: cancels what has not begun, asks back what runs; the first RUN_SLICE at once, the step goes on. */

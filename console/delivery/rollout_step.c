@@ -253,7 +253,7 @@ static bool warm(struct console *console, struct error *err)
         struct device *device = fleet_by_id(console->fleet, db_integer(query, 0));
 
         if (device)
-            device->rollout_warm_until = until;
+            device->warm_until = until;
     }
     fleet_unlock(console->fleet);
     return db_end(query, err);

@@ -243,6 +243,41 @@ static void break_off(struct field *field, int device)
               err);
 }
 
+static size_t soon(struct field *field, int64_t within_s, size_t most)
+{
+    int64_t *ids;
+    size_t count;
+    struct error err = {0};
+    DB_DONE(conn) = db_read(field->db, &err);
+
+    assert_ok(conn && runs_soon(conn, &field->arena, within_s, most, &ids, &count, &err), err);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(ids[i], field->devices[3 - count + i]);
+    return count;
+}
+
+static void who_gets_a_place_soon_is_known_in_the_order_of_the_queue(void **state)
+{
+    struct field *field = *state;
+    struct error err = {0};
+
+    assert_int_equal(soon(field, 60, 10), 0);
+    int64_t id = field_campaign(field, 3, 0, 1);
+    assert_state(id, 0, "waiting");
+    assert_state(id, 1, "queued");
+    assert_int_equal(soon(field, 60, 10), 2);
+    assert_int_equal(soon(field, 60, 0), 0);
+    assert_ok(campaign_pause(field->diagnostics, id, "ada", NULL, &err), err);
+    assert_int_equal(soon(field, 60, 10), 0);
+    assert_ok(campaign_resume(field->diagnostics, id, "ada", NULL, &err), err);
+    assert_ok(assignment_offered(field->diagnostics, field->devices[0], &err), err);
+    break_off(field, 0);
+    assert_state(id, 1, "waiting");
+    assert_int_equal(soon(field, 60, 10), 1);
+    assert_ok(campaign_end(field->diagnostics, id, "ada", &err), err);
+    assert_int_equal(soon(field, 60, 10), 0);
+}
+
 static void too_many_failures_hold_the_run_with_the_figures_and_resuming_forgives_them(void **state)
 {
     struct field *field = *state;
@@ -489,6 +524,7 @@ int main(void)
         FIELD_TEST(occurrences_that_went_by_while_nobody_watched_are_not_made_up_for),
         FIELD_TEST(ending_a_repeating_campaign_takes_back_what_devices_hold),
         FIELD_TEST(paused_nobody_begins_and_resumed_they_do),
+        FIELD_TEST(who_gets_a_place_soon_is_known_in_the_order_of_the_queue),
         FIELD_TEST(too_many_failures_hold_the_run_with_the_figures_and_resuming_forgives_them),
         FIELD_TEST(a_failure_limit_may_be_a_number),
         FIELD_TEST(one_device_is_asked_back_and_the_others_stay),
