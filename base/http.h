@@ -22,12 +22,12 @@ struct http_options {
     int time_limit_ms;      /* of a whole request; 0: none */
 };
 struct http_request {
-    const char *method;       /* "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" */
-    const char *path;         /* begins with '/', already percent-encoded */
-    const char *token;        /* Authorization: Bearer; NULL: none */
+    const char *method;         /* "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" */
+    const char *path;           /* begins with '/', already percent-encoded */
+    const char *token;          /* Authorization: Bearer; NULL: none */
     const char *const *headers; /* more of them, "Name: value", NULL-terminated; may be NULL */
-    const char *content_type; /* of the body; NULL: application/json when there is a body */
-    const void *body;         /* NULL: none, or from body_fd */
+    const char *content_type;   /* of the body; NULL: application/json when there is a body */
+    const void *body;           /* NULL: none, or from body_fd */
     size_t body_size;
     int body_fd; /* used when body is NULL and body_fd > 0: sends [body_offset, body_offset + body_length) */
     int64_t body_offset, body_length;
