@@ -12,7 +12,8 @@ struct diagnostics *campaigns_open(struct console *console, struct error *err);
 bool campaigns_step(struct console *console, struct error *err);
 /* Scheduler step, every five seconds: devices that get a place next are asked to come often. */
 bool campaigns_warm_step(struct console *console, struct error *err);
-/* Scheduler step, twice a minute: captures whose product keeps them no longer are deleted, a slice at a time. */
+/* Scheduler step, twice a minute: captures whose product keeps them no longer are deleted, a slice at a time.
+ */
 bool captures_step(struct console *console, struct error *err);
 
 #endif
