@@ -29,7 +29,7 @@ struct console {
     struct server *server;
     struct diagnostics *diagnostics;
     struct rollouts *rollouts;
-    struct hooks *hooks; /* NULL: nothing is sent now */
+    struct hooks *hooks;       /* NULL: nothing is sent now */
     pthread_mutex_t releasing; /* one release at a time: announced, committed, settled */
     int data_dirfd;            /* --data */
     const char *data_path;
