@@ -20,7 +20,7 @@ struct console;
 #define PRODUCT_DEVICE_QUOTA                                                                                 \
     "capture.device_quota" /* 0 … 2^40 bytes of all captures of a device (1 GiB); 0: no limit */
 #define PRODUCT_CAMPAIGN_QUOTA "capture.campaign_quota" /* the same of a campaign (0) */
-#define PRODUCT_VALUE_SIZE 16                 /* of a value as text, with NUL */
+#define PRODUCT_VALUE_SIZE 16                           /* of a value as text, with NUL */
 
 /* A setting's value, the default where none was set. The key must be one of the above (a bug otherwise); the
  * first is for numbers, the second for words. Any connection, any thread that holds it. */
