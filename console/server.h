@@ -103,9 +103,9 @@ struct file_answer {
 };
 /* GET and HEAD with one Range, If-Range, If-None-Match. Own sender: reads of 256 KiB. */
 void answer_file(struct request *request, const struct file_answer *file);
-/* An answer of a known length that is made while it is sent, as an attachment. Begin sends the head: false when
- * the peer is gone or only asked for the head. Then pieces; whoever sends fewer bytes than promised says so
- * with answer_pieces_cut, which ends the connection. */
+/* An answer of a known length that is made while it is sent, as an attachment. Begin sends the head: false
+ * when the peer is gone or only asked for the head. Then pieces; whoever sends fewer bytes than promised says
+ * so with answer_pieces_cut, which ends the connection. */
 bool answer_pieces(struct request *request, const char *content_type, const char *attachment, int64_t size);
 bool answer_piece(struct request *request, const void *bytes, size_t size);
 void answer_pieces_cut(struct request *request);
