@@ -64,9 +64,10 @@ static void what_nobody_set_has_its_default(void **state)
     json_write_object(&writer, NULL);
     assert_ok(product_settings_write(conn, "demo", &writer, &err), err);
     json_write_end(&writer, '}');
-    assert_string_equal(text_string(&out), "{\"settings\":{\"release.proven_on\":0,\"markers\":\"optional\","
-                                           "\"approval\":\"one\",\"capture.keep_days\":0,"
-                                           "\"capture.device_quota\":1073741824,\"capture.campaign_quota\":0}}");
+    assert_string_equal(text_string(&out),
+                        "{\"settings\":{\"release.proven_on\":0,\"markers\":\"optional\","
+                        "\"approval\":\"one\",\"capture.keep_days\":0,"
+                        "\"capture.device_quota\":1073741824,\"capture.campaign_quota\":0}}");
 }
 
 static void a_setting_is_kept_and_audited_once(void **state)
