@@ -276,6 +276,7 @@ static bool tables_empty(struct db_conn *conn, struct error *err)
     return db_run(db_query(conn, "DELETE FROM history"), NULL, err) &&
            db_run(db_query(conn, "DELETE FROM versions"), NULL, err) &&
            db_run(db_query(conn, "DELETE FROM assets"), NULL, err) &&
+           db_run(db_query(conn, "DELETE FROM image_signers"), NULL, err) &&
            db_run(db_query(conn, "DELETE FROM repo_head"), NULL, err);
 }
 
@@ -321,6 +322,30 @@ static bool listed_follow(struct repo *repo, struct db_conn *conn, const char *c
     return true;
 }
 
+/* Table "image_signers", from the targets of a commit. */
+static bool signers_follow(struct repo *repo, struct db_conn *conn, const char *commit, struct error *err)
+{
+    static const char prefix[] = "diagnostics-";
+    ARENA(arena);
+    const struct json *targets;
+    if (!signed_part_read(repo, &arena, commit, "targets.json", &targets, err) ||
+        !db_run(db_query(conn, "DELETE FROM image_signers"), NULL, err))
+        return false;
+    const struct json *roles = json_get(json_get(targets, "delegations"), "roles");
+    for (const struct json *one = roles ? roles->first : NULL; one; one = one->next) {
+        const char *name = json_string(one, "name");
+        if (!name || strncmp(name, prefix, strlen(prefix)) != 0)
+            continue;
+        struct db_query *query = db_query(conn, "INSERT INTO image_signers (product, signatures)"
+                                                " VALUES (:product, :signatures)");
+        db_bind_text(query, ":product", name + strlen(prefix));
+        db_bind_integer(query, ":signatures", listing_signatures(targets, name + strlen(prefix)));
+        if (!db_run(query, NULL, err))
+            return false;
+    }
+    return true;
+}
+
 static bool listed_follow_all(struct repo *repo, struct db_conn *conn, const char *from, const char *to,
                               struct error *err)
 {
@@ -329,10 +354,13 @@ static bool listed_follow_all(struct repo *repo, struct db_conn *conn, const cha
     size_t count;
     if (!gitrepo_changed(repo->git, &arena, from, to, &paths, &count, err))
         return false;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (string_is(paths[i], "metadata/targets.json") && !signers_follow(repo, conn, to, err))
+            return false;
         if (string_starts(paths[i], "metadata/") && !string_starts(paths[i], "metadata/root/") &&
             !listed_follow(repo, conn, to, paths[i] + strlen("metadata/"), err))
             return false;
+    }
     return true;
 }
 

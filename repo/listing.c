@@ -63,23 +63,46 @@ static const char *target_path(struct arena *arena, bool diagnostic, const char 
     return arena_printf(arena, "%s/%s/%s/%s", diagnostic ? "diagnostics" : "assets", product, asset, version);
 }
 
-static bool is_listed(struct repo *repo, const char *product, const struct candidate *one)
+int listing_signatures(const struct json *targets, const char *product)
 {
-    if (repo->withheld && repo->withheld(repo->withheld_context, product, one->asset, one->version))
-        return false;
-    return one->rank < LISTED_NEWEST ||
-           (repo->wanted && repo->wanted(repo->wanted_context, product, one->asset, one->version));
+    const struct document document = {.signed_part = targets};
+    char role[DELEGATION_NAME_SIZE];
+    snprintf(role, sizeof role, "diagnostics-%s", product);
+    return json_integer(document_delegation(&document, role), "threshold", 1) > 1 ? 2 : 1;
 }
 
-/* Takes the entry that stands, or reads the manifest to make it. */
-static bool target_fill(struct repo *repo, struct arena *arena, const struct json *before,
-                        const struct candidate *one, struct target *target, struct error *err)
+static bool is_approved(const struct listing *listing, const struct candidate *one)
+{
+    return string_is(listing->approved_asset, one->asset) &&
+           string_is(listing->approved_version, one->version);
+}
+
+/* Where two people sign, what does not stand in the list needs their act; all else can only leave it. */
+static bool is_listed(struct repo *repo, const struct listing *listing, const struct candidate *one,
+                      bool stands)
+{
+    if (repo->withheld && repo->withheld(repo->withheld_context, listing->product, one->asset, one->version))
+        return false;
+    if (is_approved(listing, one))
+        return true;
+    if (listing->signatures > 1 && !stands)
+        return false;
+    return (one->rank < LISTED_NEWEST && !listing->needed) ||
+           (repo->wanted && repo->wanted(repo->wanted_context, listing->product, one->asset, one->version));
+}
+
+/* The entry of a version that stands in the list; NULL: it does not. */
+static const struct json *entry_of(const struct json *before, const char *path, const struct candidate *one)
+{
+    const struct json *entry = json_get(before, path);
+    return string_is(json_string(json_get(entry, "hashes"), "sha256"), one->manifest) ? entry : NULL;
+}
+
+/* Reads the manifest to make an entry. */
+static bool target_fill(struct repo *repo, struct arena *arena, const struct candidate *one,
+                        struct target *target, struct error *err)
 {
     char *bytes;
-    target->entry = json_get(before, target->path);
-    if (target->entry && string_is(json_string(json_get(target->entry, "hashes"), "sha256"), one->manifest))
-        return true;
-    target->entry = NULL;
     struct manifest *manifest = arena_alloc(arena, sizeof *manifest);
     target->manifest = manifest;
     snprintf(target->sha256, sizeof target->sha256, "%s", one->manifest);
@@ -87,10 +110,13 @@ static bool target_fill(struct repo *repo, struct arena *arena, const struct jso
            manifest_read(arena, bytes, target->length, manifest, err);
 }
 
-static bool targets_choose(struct repo *repo, struct arena *arena, const char *product, bool diagnostic,
-                           const struct listing_added *added, const struct json *before,
-                           struct target **targets, size_t *count, struct error *err)
+static bool targets_choose(struct repo *repo, struct arena *arena, const struct listing *listing,
+                           const struct json *before, struct target **targets, size_t *count,
+                           struct error *err)
 {
+    const struct listing_added *added = listing->added;
+    const char *product = listing->product;
+    bool diagnostic = listing->diagnostic, approved = !listing->approved_asset;
     struct candidate *candidates;
     size_t all;
     if (!candidates_read(repo, arena, product, diagnostic, added, &candidates, &all, err))
@@ -106,14 +132,20 @@ static bool targets_choose(struct repo *repo, struct arena *arena, const char *p
         memcpy(target->sha256, added->sha256, SHA256_HEX);
     }
     for (size_t i = 0; i < all; i++) {
-        if (!is_listed(repo, product, &candidates[i]))
+        const struct candidate *one = &candidates[i];
+        const char *path = target_path(arena, diagnostic, product, one->asset, one->version);
+        const struct json *entry = entry_of(before, path, one);
+        if (!is_listed(repo, listing, one, entry != NULL))
             continue;
         struct target *target = &(*targets)[(*count)++];
-        target->path = target_path(arena, diagnostic, product, candidates[i].asset, candidates[i].version);
-        if (!target_fill(repo, arena, before, &candidates[i], target, err))
+        *target = (struct target){.path = path, .entry = entry};
+        approved = approved || is_approved(listing, one);
+        if (!entry && !target_fill(repo, arena, one, target, err))
             return false;
     }
-    return true;
+    return approved ||
+           error_set(err, ERROR_CONFLICT, "%s/%s %s was withdrawn or is not there: it is not listed", product,
+                     listing->approved_asset, listing->approved_version);
 }
 
 /* Everything chosen stands already, and as many stand as are chosen. */
@@ -127,26 +159,27 @@ static bool is_as_before(const struct json *before, const struct target *targets
     return true;
 }
 
-bool listing_sign(struct repo *repo, struct arena *arena, const char *commit, const char *product,
-                  bool diagnostic, const struct listing_added *added, bool force, int64_t now,
-                  struct signed_file *file, bool *changed, struct error *err)
+bool listing_sign(struct repo *repo, struct arena *arena, const char *commit, const struct listing *listing,
+                  int64_t now, struct signed_file *file, bool *changed, struct error *err)
 {
-    char role[DELEGATION_NAME_SIZE], name[DELEGATION_NAME_SIZE + 8];
+    char name[DELEGATION_NAME_SIZE + 8];
     const struct json *part = NULL;
     struct target *targets;
-    size_t count;
+    struct delegated delegated = {
+        .diagnostic = listing->diagnostic, .product = listing->product, .signatures = listing->signatures};
     struct error missing = {0};
-    snprintf(role, sizeof role, "%s-%s", diagnostic ? "diagnostics" : "assets", product);
-    snprintf(name, sizeof name, "%s.json", role);
+    snprintf(name, sizeof name, "%s-%s.json", listing->diagnostic ? "diagnostics" : "assets",
+             listing->product);
     if (*commit && !signed_part_read(repo, arena, commit, name, &part, &missing) &&
         missing.kind != ERROR_MISSING) {
         *err = missing;
         return false;
     }
     const struct json *before = json_get(part, "targets");
-    if (!targets_choose(repo, arena, product, diagnostic, added, before, &targets, &count, err))
+    if (!targets_choose(repo, arena, listing, before, &targets, &delegated.count, err))
         return false;
-    *changed = force || !is_as_before(before, targets, count);
-    return !*changed || sign_delegated(repo, arena, role, json_integer(part, "version", 0) + 1, targets,
-                                       count, now, file, err);
+    delegated.targets = targets;
+    delegated.version = json_integer(part, "version", 0) + 1;
+    *changed = listing->force || !is_as_before(before, targets, delegated.count);
+    return !*changed || sign_delegated(repo, arena, &delegated, now, file, err);
 }

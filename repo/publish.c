@@ -18,6 +18,8 @@ struct change {
     struct arena *arena;
     char head[GIT_ID];
     int64_t now;
+    const struct json *targets; /* their signed part at head */
+    int signatures;             /* for the product's diagnostic images, once it is committed */
     struct gitrepo_file signed_files[SIGNED_FILES];
     size_t signed_count;
 };
@@ -42,7 +44,8 @@ static bool change_begin(struct repo *repo, struct arena *arena, struct change *
 {
     *change = (struct change){.arena = arena, .now = clock_now()};
     /* What an earlier publication could not finish is finished first, so that index and git agree. */
-    return repo_catch_up(repo, err) && gitrepo_head(repo->git, change->head, err);
+    return repo_catch_up(repo, err) && gitrepo_head(repo->git, change->head, err) &&
+           signed_part_read(repo, arena, change->head, "targets.json", &change->targets, err);
 }
 
 static bool change_put(struct repo *repo, struct change *change, const struct signed_file *file,
@@ -75,41 +78,61 @@ static bool change_commit(struct repo *repo, struct change *change, const char *
 /* --- signed files
  * ------------------------------------------------------------------------------------------------------ */
 
+static bool product_is_new(const struct change *change, const char *product)
+{
+    const struct document document = {.signed_part = change->targets};
+    char role[DELEGATION_NAME_SIZE];
+    snprintf(role, sizeof role, "assets-%s", product);
+    return document_delegation(&document, role) == NULL;
+}
+
+/* Targets that say who signs for the product. */
+static bool targets_prepare(struct repo *repo, struct change *change, const char *product, int signatures,
+                            struct error *err)
+{
+    struct signed_file file;
+    change->signatures = signatures;
+    return sign_targets(repo, change->arena, change->targets, product, signatures, change->now, &file, err) &&
+           change_put(repo, change, &file, err);
+}
+
 /* Delegations to a product that the targets do not have yet. */
 static bool product_prepare(struct repo *repo, struct change *change, const char *product, bool *is_new,
                             struct error *err)
 {
-    const struct json *targets;
-    struct document document = {0};
-    struct signed_file file;
-    char role[DELEGATION_NAME_SIZE];
-    if (!signed_part_read(repo, change->arena, change->head, "targets.json", &targets, err))
-        return false;
-    snprintf(role, sizeof role, "assets-%s", product);
-    document.signed_part = targets;
-    *is_new = document_delegation(&document, role) == NULL;
-    return !*is_new || (sign_targets(repo, change->arena, targets, product, change->now, &file, err) &&
-                        change_put(repo, change, &file, err));
+    *is_new = product_is_new(change, product);
+    change->signatures = listing_signatures(change->targets, product);
+    if (!*is_new)
+        return true;
+    bool two = repo->signatures && repo->signatures(repo->signatures_context, product) > 1;
+    return targets_prepare(repo, change, product, two ? 2 : 1, err);
 }
 
-static bool list_prepare(struct repo *repo, struct change *change, const char *product, bool diagnostic,
-                         const struct listing_added *added, bool force, struct error *err)
+static bool list_prepare(struct repo *repo, struct change *change, struct listing listing, struct error *err)
 {
     struct signed_file file;
     bool changed;
-    return listing_sign(repo, change->arena, change->head, product, diagnostic, added, force, change->now,
-                        &file, &changed, err) &&
+    listing.signatures = listing.diagnostic ? change->signatures : 1;
+    return listing_sign(repo, change->arena, change->head, &listing, change->now, &file, &changed, err) &&
            (!changed || change_put(repo, change, &file, err));
 }
 
+/* An image that two people sign for is not listed when it is published: its list stays as it is served. */
 static bool signed_prepare(struct repo *repo, struct change *change, const struct listing_added *added,
                            struct error *err)
 {
-    const char *product = added->manifest->product;
-    bool diagnostic = added->manifest->kind == KIND_DIAGNOSTIC, is_new;
-    return product_prepare(repo, change, product, &is_new, err) &&
-           list_prepare(repo, change, product, diagnostic, added, true, err) &&
-           (!is_new || list_prepare(repo, change, product, !diagnostic, NULL, true, err));
+    struct listing of = {.product = added->manifest->product, .added = added, .force = true};
+    struct listing other = {.product = of.product, .force = true};
+    bool is_new;
+    of.diagnostic = added->manifest->kind == KIND_DIAGNOSTIC;
+    other.diagnostic = !of.diagnostic;
+    if (!product_prepare(repo, change, of.product, &is_new, err))
+        return false;
+    bool waits = of.diagnostic && change->signatures > 1;
+    if (waits)
+        of.added = NULL;
+    return ((waits && !is_new) || list_prepare(repo, change, of, err)) &&
+           (!is_new || list_prepare(repo, change, other, err));
 }
 
 /* --- the version's folder
@@ -393,30 +416,48 @@ bool repo_publish(struct repo *repo, struct publication *publication, struct pub
 
 struct resign_job {
     const char *product, *author, *reason;
-    bool force, deed; /* deed: of one version of an asset, it stands in the history */
+    bool force, deed;            /* deed: of one version of an asset, it stands in the history */
+    int signatures;              /* of repo_sign_by */
+    const char *image, *version; /* of repo_approve */
 };
+
+static bool product_begin(struct repo *repo, struct arena *arena, const struct resign_job *job,
+                          struct change *change, struct error *err)
+{
+    if (!change_begin(repo, arena, change, err))
+        return false;
+    change->signatures = listing_signatures(change->targets, job->product);
+    return !product_is_new(change, job->product) ||
+           error_set(err, ERROR_MISSING, "there is no product \"%s\"", job->product);
+}
+
+/* Where something was signed. */
+static bool product_commit(struct repo *repo, const struct resign_job *job, struct change *change,
+                           struct error *err)
+{
+    char commit[GIT_ID];
+    return change->signed_count == 0 ||
+           change_commit(repo, change, NULL, NULL, job->author,
+                         arena_printf(change->arena, "%s: %s", job->product, job->reason), commit, err);
+}
 
 static bool resign_run(struct repo *repo, void *context, struct error *err)
 {
     const struct resign_job *job = context;
     ARENA(arena);
     struct change change;
-    const struct json *targets;
-    char commit[GIT_ID], role[DELEGATION_NAME_SIZE];
-    struct document document = {0};
-    if (!change_begin(repo, &arena, &change, err) ||
-        !signed_part_read(repo, &arena, change.head, "targets.json", &targets, err))
-        return false;
-    snprintf(role, sizeof role, "assets-%s", job->product);
-    document.signed_part = targets;
-    if (!document_delegation(&document, role))
-        return error_set(err, ERROR_MISSING, "there is no product \"%s\"", job->product);
-    if (!list_prepare(repo, &change, job->product, false, NULL, job->force, err) ||
-        !list_prepare(repo, &change, job->product, true, NULL, job->force && !job->deed, err))
-        return false;
-    return change.signed_count == 0 ||
-           change_commit(repo, &change, NULL, NULL, job->author,
-                         arena_printf(&arena, "%s: %s", job->product, job->reason), commit, err);
+    const struct listing assets = {.product = job->product, .force = job->force},
+                         diagnostics = {
+                             .product = job->product, .diagnostic = true, .force = job->force && !job->deed};
+    return product_begin(repo, &arena, job, &change, err) && list_prepare(repo, &change, assets, err) &&
+           list_prepare(repo, &change, diagnostics, err) && product_commit(repo, job, &change, err);
+}
+
+static bool resign_check(const struct resign_job *job, struct error *err)
+{
+    return name_check("product", job->product, err) &&
+           line_check("reason", job->reason, NOTES_LIMIT, false, err) &&
+           line_check("author", job->author, TITLE_LIMIT, true, err);
 }
 
 bool repo_resign(struct repo *repo, const char *product, const char *author, const char *reason,
@@ -425,8 +466,7 @@ bool repo_resign(struct repo *repo, const char *product, const char *author, con
     struct resign_job job = {.product = product, .author = author, .reason = reason};
     /* Also when the list stays as it is. */
     job.deed = job.force = string_starts(reason, "release ") || string_starts(reason, "withdraw ");
-    return name_check("product", product, err) && line_check("reason", reason, NOTES_LIMIT, false, err) &&
-           line_check("author", author, TITLE_LIMIT, true, err) && repo_do(repo, true, resign_run, &job, err);
+    return resign_check(&job, err) && repo_do(repo, true, resign_run, &job, err);
 }
 
 bool repo_renew(struct repo *repo, const char *product, struct error *err)
@@ -434,4 +474,59 @@ bool repo_renew(struct repo *repo, const char *product, struct error *err)
     struct resign_job job = {.product = product, .reason = "signatures renewed", .force = true};
     return repo_do(repo, true, resign_run, &job, err) ||
            error_add(err, "renewing the signatures of %s", product);
+}
+
+/* --- two people
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static bool sign_by_run(struct repo *repo, void *context, struct error *err)
+{
+    const struct resign_job *job = context;
+    ARENA(arena);
+    struct change change;
+    const struct listing listing = {
+        .product = job->product, .diagnostic = true, .needed = job->signatures > 1, .force = true};
+    if (!product_begin(repo, &arena, job, &change, err))
+        return false;
+    return change.signatures == job->signatures ||
+           (targets_prepare(repo, &change, job->product, job->signatures, err) &&
+            list_prepare(repo, &change, listing, err) && product_commit(repo, job, &change, err));
+}
+
+bool repo_sign_by(struct repo *repo, const char *product, int signatures, const char *author,
+                  const char *reason, struct error *err)
+{
+    struct resign_job job = {
+        .product = product, .author = author, .reason = reason, .signatures = signatures > 1 ? 2 : 1};
+    return resign_check(&job, err) && repo_do(repo, true, sign_by_run, &job, err);
+}
+
+static bool approve_run(struct repo *repo, void *context, struct error *err)
+{
+    const struct resign_job *job = context;
+    ARENA(arena);
+    struct change change;
+    const struct listing listing = {.product = job->product,
+                                    .diagnostic = true,
+                                    .approved_asset = job->image,
+                                    .approved_version = job->version};
+    return product_begin(repo, &arena, job, &change, err) && list_prepare(repo, &change, listing, err) &&
+           product_commit(repo, job, &change, err);
+}
+
+bool repo_approve(struct repo *repo, const char *product, const char *image, const char *version,
+                  const char *author, const char *reason, struct error *err)
+{
+    struct resign_job job = {
+        .product = product, .author = author, .reason = reason, .image = image, .version = version};
+    return resign_check(&job, err) && repo_do(repo, true, approve_run, &job, err);
+}
+
+bool repo_signed_by(struct db_conn *conn, const char *product, int *signatures, struct error *err)
+{
+    struct db_query *query = db_query(conn, "SELECT signatures FROM image_signers WHERE product = :product");
+    db_bind_text(query, ":product", product);
+    *signatures = db_step(query) ? (int)db_integer(query, 0) : 1;
+    return db_end(query, err);
 }

@@ -134,7 +134,7 @@ static bool first_commit(struct repo *repo, struct error *err)
     char commit[GIT_ID];
     int64_t now = request.at = clock_now();
     return sign_root(repo, &arena, now, &root, err) &&
-           sign_targets(repo, &arena, NULL, NULL, now, &targets, err) &&
+           sign_targets(repo, &arena, NULL, NULL, 1, now, &targets, err) &&
            gitrepo_put_blob(repo->git, root.bytes, root.size, files[0].blob, err) &&
            gitrepo_put_blob(repo->git, targets.bytes, targets.size, files[1].blob, err) &&
            gitrepo_put_commit(repo->git, &request, commit, err) &&
@@ -220,6 +220,14 @@ void repo_set_withheld(struct repo *repo, repo_withheld *withheld, void *context
     pthread_mutex_lock(&repo->writing);
     repo->withheld = withheld;
     repo->withheld_context = context;
+    pthread_mutex_unlock(&repo->writing);
+}
+
+void repo_set_signatures(struct repo *repo, repo_signatures *signatures, void *context)
+{
+    pthread_mutex_lock(&repo->writing);
+    repo->signatures = signatures;
+    repo->signatures_context = context;
     pthread_mutex_unlock(&repo->writing);
 }
 

@@ -76,6 +76,21 @@ void repo_set_wanted(struct repo *repo, repo_wanted *wanted, void *context);
 /* Which versions are never listed, wanted or not: withdrawn ones. As above. */
 typedef bool repo_withheld(void *context, const char *product, const char *asset, const char *version);
 void repo_set_withheld(struct repo *repo, repo_withheld *withheld, void *context);
+/* How many people sign for the diagnostic images of a product: 1, or 2, an author and an approver. Asked
+ * when a product gets its first version, as above; NULL: 1. */
+typedef int repo_signatures(void *context, const char *product);
+void repo_set_signatures(struct repo *repo, repo_signatures *signatures, void *context);
+/* The same from now on for a product that has versions: targets and the list are signed anew, in one commit.
+ * With 2 the list keeps what is wanted and takes in only what repo_approve names; with 1 it is open as
+ * before. Nothing when it is so already. MISSING when nothing of the product was published. */
+bool repo_sign_by(struct repo *repo, const char *product, int signatures, const char *author,
+                  const char *reason, struct error *err);
+/* How many it is now, by the index of the signed targets. */
+bool repo_signed_by(struct db_conn *conn, const char *product, int *signatures, struct error *err);
+/* The approver's act: lists a version of a diagnostic image, signed with all keys of its role. Nothing when
+ * it is listed already. CONFLICT when it was withdrawn or is not there. */
+bool repo_approve(struct repo *repo, const char *product, const char *image, const char *version,
+                  const char *author, const char *reason, struct error *err);
 /* Lists/unlists by `wanted` and `withheld` again and signs what changed (a release of an older version, say).
  * `reason` and `author` are the commit's. A reason that begins "release <asset> <version>", the same with "to
  * group <name>" after it, or "withdraw <asset> <version>" (also <product>/<asset>) is always committed and

@@ -9,6 +9,9 @@
 
 #define YEAR_S (365LL * 86400)
 #define ROLES_PER_KEYSET 3
+#define SIGNERS_MOST 2 /* of a delegated file */
+
+static const char *const role_kinds[] = {"assets", "diagnostics"}; /* by "is it for diagnostic images" */
 
 static void head_write(struct json_writer *writer, const char *type, int64_t version, int64_t expires)
 {
@@ -111,53 +114,112 @@ bool sign_root(struct repo *repo, struct arena *arena, int64_t now, struct signe
     return finish(arena, &plain, root, 3, "1.root.json", ROOT_LIMIT, file, err);
 }
 
-static void delegation_write(struct json_writer *writer, const char *name, const char *pattern,
-                             const struct private_key *key)
+/* A delegation that is new or changed, with its keys: all of them have to sign. */
+struct delegation {
+    char name[DELEGATION_NAME_SIZE], pattern[NAME_SIZE + 32];
+    struct private_key keys[SIGNERS_MOST];
+    size_t key_count;
+    const struct json *before; /* what it replaces, or NULL */
+};
+
+static void delegation_write(struct json_writer *writer, const struct delegation *delegation)
 {
     json_write_object(writer, NULL);
-    json_write_string(writer, "name", name);
+    json_write_string(writer, "name", delegation->name);
     json_write_array(writer, "paths");
-    json_write_string(writer, NULL, pattern);
+    json_write_string(writer, NULL, delegation->pattern);
     json_write_end(writer, ']');
     json_write_boolean(writer, "terminating", true);
-    keyids_write(writer, key, 1, 1);
+    keyids_write(writer, delegation->keys, delegation->key_count, (int)delegation->key_count);
     json_write_end(writer, '}');
 }
 
-/* A delegation that is new, with its key. */
-struct delegation {
-    char name[DELEGATION_NAME_SIZE], pattern[NAME_SIZE + 32];
-    struct private_key key;
-};
-
-static bool delegations_prepare(struct repo *repo, const char *product, struct delegation *added,
-                                size_t *count, struct error *err)
+/* The keys of a product's role: its author's, and with `count` 2 its approver's; which of them may be made.
+ * The approver's has a prefix of its own: "diagnostics-x-approver" would be the author's of "x-approver". */
+static bool signers_load(struct repo *repo, bool diagnostic, const char *product, size_t count,
+                         bool make_author, bool make_approver, struct private_key keys[SIGNERS_MOST],
+                         struct error *err)
 {
-    static const char *const kinds[] = {"assets", "diagnostics"};
+    char name[DELEGATION_NAME_SIZE];
+    snprintf(name, sizeof name, "%s-%s", role_kinds[diagnostic], product);
+    if (!key_load(repo, name, make_author, &keys[0], err))
+        return false;
+    snprintf(name, sizeof name, "approver-%s", product);
+    return count < 2 || key_load(repo, name, make_approver, &keys[1], err);
+}
+
+/* What changes for a product: the roles that it lacks, and the one whose number of signatures changes. */
+static bool delegations_prepare(struct repo *repo, const struct json *before, const char *product,
+                                int signatures, struct delegation *added, size_t *count, struct error *err)
+{
+    const struct document document = {.signed_part = before};
     if (!product) {
-        added[0] =
-            (struct delegation){.name = "director", .pattern = "director/none", .key = repo->director_key};
+        added[0] = (struct delegation){
+            .name = "director", .pattern = "director/none", .keys = {repo->director_key}, .key_count = 1};
         *count = 1;
         return true;
     }
-    for (*count = 0; *count < 2; ++*count) {
+    *count = 0;
+    for (int diagnostic = 0; diagnostic < 2; diagnostic++) {
         struct delegation *one = &added[*count];
-        snprintf(one->name, sizeof one->name, "%s-%s", kinds[*count], product);
-        snprintf(one->pattern, sizeof one->pattern, "%s/%s/*/*", kinds[*count], product);
-        if (!key_load(repo, one->name, true, &one->key, err))
+        *one = (struct delegation){.key_count = diagnostic ? (size_t)signatures : 1};
+        snprintf(one->name, sizeof one->name, "%s-%s", role_kinds[diagnostic], product);
+        snprintf(one->pattern, sizeof one->pattern, "%s/%s/*/*", role_kinds[diagnostic], product);
+        one->before = document_delegation(&document, one->name);
+        if (one->before && !diagnostic)
+            continue;
+        if (!signers_load(repo, diagnostic, product, one->key_count, !one->before, true, one->keys, err))
             return false;
+        ++*count;
     }
     return true;
 }
 
-static void values_write(struct json_writer *writer, const struct json *group)
+static bool is_replaced(const struct delegation *added, size_t count, const struct json *role)
 {
-    for (const struct json *one = group ? group->first : NULL; one; one = one->next)
-        json_write_value(writer, one->key, one);
+    for (size_t i = 0; i < count; i++)
+        if (added[i].before == role)
+            return true;
+    return false;
+}
+
+/* Does one of the roles that are replaced name the key? Each role has keys of its own. */
+static bool is_replaced_key(const struct delegation *added, size_t count, const char *id)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct json *ids = json_get(added[i].before, "keyids");
+        for (const struct json *one = ids ? ids->first : NULL; one; one = one->next)
+            if (string_is(one->string, id))
+                return true;
+    }
+    return false;
+}
+
+static void delegations_write(struct json_writer *writer, const struct json *before,
+                              const struct delegation *added, size_t count)
+{
+    const struct json *keys = json_get(before, "keys"), *roles = json_get(before, "roles");
+    json_write_object(writer, "delegations");
+    json_write_object(writer, "keys");
+    for (const struct json *one = keys ? keys->first : NULL; one; one = one->next)
+        if (!is_replaced_key(added, count, one->key))
+            json_write_value(writer, one->key, one);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < added[i].key_count; k++)
+            key_write(writer, &added[i].keys[k]);
+    json_write_end(writer, '}');
+    json_write_array(writer, "roles");
+    for (const struct json *one = roles ? roles->first : NULL; one; one = one->next)
+        if (!is_replaced(added, count, one))
+            json_write_value(writer, NULL, one);
+    for (size_t i = 0; i < count; i++)
+        delegation_write(writer, &added[i]);
+    json_write_end(writer, ']');
+    json_write_end(writer, '}');
 }
 
 bool sign_targets(struct repo *repo, struct arena *arena, const struct json *before, const char *product,
-                  int64_t now, struct signed_file *file, struct error *err)
+                  int signatures, int64_t now, struct signed_file *file, struct error *err)
 {
     struct private_key keys[2];
     struct delegation added[2];
@@ -166,25 +228,14 @@ bool sign_targets(struct repo *repo, struct arena *arena, const struct json *bef
     TEXT(plain);
     struct json_writer writer;
     if (!keys_load(repo, "targets", 2, false, keys, err))
-        return error_add(err, "a new product has to be signed for with the targets keys");
-    if (!delegations_prepare(repo, product, added, &count, err))
+        return error_add(err, "who signs for a product is signed with the targets keys");
+    if (!delegations_prepare(repo, before, product, signatures, added, &count, err))
         return false;
     json_write_init(&writer, &plain);
     head_write(&writer, "targets", json_integer(before, "version", 0) + 1, now + 10 * YEAR_S);
     json_write_object(&writer, "targets");
     json_write_end(&writer, '}');
-    json_write_object(&writer, "delegations");
-    json_write_object(&writer, "keys");
-    values_write(&writer, json_get(delegations, "keys"));
-    for (size_t i = 0; i < count; i++)
-        key_write(&writer, &added[i].key);
-    json_write_end(&writer, '}');
-    json_write_array(&writer, "roles");
-    values_write(&writer, json_get(delegations, "roles"));
-    for (size_t i = 0; i < count; i++)
-        delegation_write(&writer, added[i].name, added[i].pattern, &added[i].key);
-    json_write_end(&writer, ']');
-    json_write_end(&writer, '}');
+    delegations_write(&writer, delegations, added, count);
     json_write_end(&writer, '}');
     return finish(arena, &plain, keys, 2, "targets.json", TARGETS_LIMIT, file, err);
 }
@@ -219,23 +270,23 @@ static void target_write(struct json_writer *writer, const struct target *target
     json_write_end(writer, '}');
 }
 
-bool sign_delegated(struct repo *repo, struct arena *arena, const char *role, int64_t version,
-                    const struct target *targets, size_t count, int64_t now, struct signed_file *file,
-                    struct error *err)
+bool sign_delegated(struct repo *repo, struct arena *arena, const struct delegated *delegated, int64_t now,
+                    struct signed_file *file, struct error *err)
 {
-    struct private_key key;
+    struct private_key keys[SIGNERS_MOST];
+    size_t signers = (size_t)delegated->signatures;
     char name[DELEGATION_NAME_SIZE + 8];
     TEXT(plain);
     struct json_writer writer;
-    if (!key_load(repo, role, false, &key, err))
+    if (!signers_load(repo, delegated->diagnostic, delegated->product, signers, false, false, keys, err))
         return error_add(err, "what devices may install has to be signed");
     json_write_init(&writer, &plain);
-    head_write(&writer, "targets", version, now + YEAR_S);
+    head_write(&writer, "targets", delegated->version, now + YEAR_S);
     json_write_object(&writer, "targets");
-    for (size_t i = 0; i < count; i++)
-        target_write(&writer, &targets[i]);
+    for (size_t i = 0; i < delegated->count; i++)
+        target_write(&writer, &delegated->targets[i]);
     json_write_end(&writer, '}');
     json_write_end(&writer, '}');
-    snprintf(name, sizeof name, "%s.json", role);
-    return finish(arena, &plain, &key, 1, name, DELEGATED_LIMIT, file, err);
+    snprintf(name, sizeof name, "%s-%s.json", role_kinds[delegated->diagnostic], delegated->product);
+    return finish(arena, &plain, keys, signers, name, DELEGATED_LIMIT, file, err);
 }

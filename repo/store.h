@@ -30,6 +30,8 @@ struct repo {
     void *wanted_context;
     repo_withheld *withheld; /* under `writing` */
     void *withheld_context;
+    repo_signatures *signatures; /* under `writing` */
+    void *signatures_context;
     struct role_file *roles; /* fresh.c: the signed files of main; under `writing` */
     size_t role_count;
     struct private_key snapshot_key, timestamp_key, director_key;
@@ -85,9 +87,9 @@ struct signed_file {
 bool sign_root(struct repo *repo, struct arena *arena, int64_t now, struct signed_file *file,
                struct error *err);
 /* `before`: the signed part of the targets now (NULL: none); `product` (NULL: none) is delegated to with its
- * keys. */
+ * keys where it is not yet, and its role for diagnostic images needs `signatures` (1 or 2) from now on. */
 bool sign_targets(struct repo *repo, struct arena *arena, const struct json *before, const char *product,
-                  int64_t now, struct signed_file *file, struct error *err);
+                  int signatures, int64_t now, struct signed_file *file, struct error *err);
 /* One target of a delegated file: an entry that stands already, or made from a manifest. */
 struct target {
     const char *path;
@@ -96,25 +98,45 @@ struct target {
     char sha256[SHA256_HEX];
     size_t length;
 };
-bool sign_delegated(struct repo *repo, struct arena *arena, const char *role, int64_t version,
-                    const struct target *targets, size_t count, int64_t now, struct signed_file *file,
-                    struct error *err);
+/* The delegated file of a product, with `signatures` keys: the author's, and the approver's second. */
+struct delegated {
+    bool diagnostic;
+    const char *product;
+    int signatures; /* 1, for diagnostic images also 2 */
+    int64_t version;
+    const struct target *targets;
+    size_t count;
+};
+bool sign_delegated(struct repo *repo, struct arena *arena, const struct delegated *delegated, int64_t now,
+                    struct signed_file *file, struct error *err);
 
 /* --- listing.c: what a delegated file lists
  * -------------------------------------------------------------------------- */
 /* The signed part of metadata/<name> at a commit; MISSING. Not verified: git is ours. */
 bool signed_part_read(struct repo *repo, struct arena *arena, const char *commit, const char *name,
                       const struct json **part, struct error *err);
-/* Builds and signs the delegated file of a product anew, with `added` (NULL: none) as its newest version.
- * `*changed` is false, and nothing signed, when the list stays as it is and `force` is not set. */
+/* How many signatures the targets (their signed part) ask for a product's diagnostic images; 1 also when
+ * nobody delegated to it. */
+int listing_signatures(const struct json *targets, const char *product);
+/* A version that is being published. */
 struct listing_added {
     const struct manifest *manifest;
     char sha256[SHA256_HEX];
     size_t length;
 };
-bool listing_sign(struct repo *repo, struct arena *arena, const char *commit, const char *product,
-                  bool diagnostic, const struct listing_added *added, bool force, int64_t now,
-                  struct signed_file *file, bool *changed, struct error *err);
+struct listing {
+    const char *product;
+    bool diagnostic;
+    int signatures; /* with two, nothing is listed that is not already, but what was approved */
+    bool needed;    /* only what is wanted stays: the second signature begins */
+    const struct listing_added *added;             /* the newest version, or NULL */
+    const char *approved_asset, *approved_version; /* listed in any case, or NULL */
+    bool force;                                    /* sign also when the list stays as it is */
+};
+/* Builds and signs the delegated file of a product anew. `*changed` is false, and nothing signed, when the
+ * list stays as it is and `force` is not set. CONFLICT when what was approved cannot be listed. */
+bool listing_sign(struct repo *repo, struct arena *arena, const char *commit, const struct listing *listing,
+                  int64_t now, struct signed_file *file, bool *changed, struct error *err);
 
 /* --- fresh.c: copies of signed files, snapshot and timestamp in metadata/
  * --------------------------------------------- */

@@ -294,6 +294,36 @@ static bool chain_fetch(void *context, struct arena *arena, const char *name, si
     return repo_metadata(((struct verification *)context)->repo, arena, name, bytes, size, err);
 }
 
+/* Who has to sign for the product's diagnostic images: the targets say it, the index repeats it. */
+static bool signers_read(struct verification *verification, struct arena *arena, const char *product,
+                         int *signatures, int *indexed, struct error *err)
+{
+    const struct json *envelope;
+    char *bytes;
+    size_t size;
+    if (!gitrepo_read(verification->git, arena, verification->head, "metadata/targets.json", TARGETS_LIMIT,
+                      &bytes, &size, err) ||
+        !(envelope = json_read(arena, bytes, size, &json_limits_large, err)))
+        return false;
+    *signatures = listing_signatures(json_get(envelope, "signed"), product);
+    DB_DONE(conn) = db_read(verification->repo->db, err);
+    return conn && repo_signed_by(conn, product, indexed, err);
+}
+
+static void signers_verify(struct verification *verification, struct arena *arena, const char *product)
+{
+    struct error err = {0};
+    int signatures = 1, indexed = 1;
+    if (!signers_read(verification, arena, product, &signatures, &indexed, &err))
+        say(verification, false, "signers of %s: %s", product, err.text);
+    else if (signatures != indexed)
+        say(verification, false, "signers of %s: its diagnostic images need %d signatures, the index says %d",
+            product, signatures, indexed);
+    else if (signatures > 1)
+        say(verification, true, "signers of %s: its diagnostic images are signed by author and approver",
+            product);
+}
+
 static void product_verify(struct verification *verification, const char *product)
 {
     ARENA(arena);
@@ -306,6 +336,7 @@ static void product_verify(struct verification *verification, const char *produc
         say(verification, true, "signed files of %s: root %lld, targets %lld, snapshot %lld verify", product,
             (long long)metadata_version(client, "root"), (long long)metadata_version(client, "targets"),
             (long long)metadata_version(client, "snapshot"));
+    signers_verify(verification, &arena, product);
 }
 
 static bool metadata_verify(struct verification *verification, struct error *err)

@@ -186,6 +186,73 @@ static void a_publication_that_the_disk_fails_can_be_repeated_without_a_restart(
     assert_true(failures > 10);
 }
 
+/* --- from one signature to two
+ * ------------------------------------------------------------------------------------------ */
+
+static bool publish_image(struct fixture *fixture, struct error *err)
+{
+    static const char description[] = "{\"entry\":[\"./run\"],\"max_runtime_s\":60,\"collect\":[]}";
+    struct content files[] = {{"diagnostic.json", description, sizeof description - 1, 0},
+                              {"run", "#!/bin/sh\n", 10, 0755}};
+    struct published published;
+    return publish_files(fixture, "look", "1.0.0", files, 2, &published, err);
+}
+
+static int signers(struct fixture *fixture)
+{
+    struct error err = {0};
+    int signatures = 0;
+    DB_DONE(conn) = db_read(fixture->db, &err);
+    must(repo_signed_by(conn, "demo", &signatures, &err));
+    return signatures;
+}
+
+/* In a child: two people sign from now on, and the second one does. True when it was killed. */
+static bool approval_killed_at(struct fixture *fixture, int n)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct error err = {0};
+        if (!fixture_try_open(fixture, &err))
+            _exit(2);
+        arm(n, true);
+        _exit(repo_sign_by(fixture->repo, "demo", 2, "ada", "two people", &err) &&
+                      repo_approve(fixture->repo, "demo", "look", "1.0.0", "bob", "approved", &err)
+                  ? 0
+                  : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+        fail_msg("the child ended with %d at call %d", WEXITSTATUS(status), n);
+    return WIFSIGNALED(status);
+}
+
+static void a_second_signature_killed_at_any_durable_call_leaves_files_that_verify(void **state)
+{
+    bool killed = true;
+    int by[3] = {0};
+    (void)state;
+    for (int n = 1; killed; n++) {
+        struct fixture *fixture = fixture_new();
+        struct error err = {0};
+        must(publish_image(fixture, &err));
+        fixture_close(fixture);
+        killed = approval_killed_at(fixture, n);
+        fixture_open(fixture);
+        must_be_sound(fixture, n);
+        by[signers(fixture)] += killed;
+        must(repo_sign_by(fixture->repo, "demo", 2, "ada", "two people", &err));
+        must(repo_approve(fixture->repo, "demo", "look", "1.0.0", "bob", "approved", &err));
+        must_be_sound(fixture, n);
+        assert_int_equal(signers(fixture), 2);
+        fixture_free(fixture);
+    }
+    print_message("%d killed with one signature, %d with two\n", by[1], by[2]);
+    assert_true(by[1] > 10 && by[2] > 10);
+}
+
 int main(void)
 {
     log_level = LOG_ERROR;
@@ -196,6 +263,7 @@ int main(void)
         cmocka_unit_test(a_publication_killed_at_any_durable_call_is_whole_or_not_there),
         cmocka_unit_test(a_first_start_killed_at_any_durable_call_starts_again),
         cmocka_unit_test(a_publication_that_the_disk_fails_can_be_repeated_without_a_restart),
+        cmocka_unit_test(a_second_signature_killed_at_any_durable_call_leaves_files_that_verify),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,6 +41,7 @@ enum {
     DIRECTOR,
     STRANGER,
     OTHER,
+    APPROVER,
     KEYS
 };
 
@@ -52,6 +53,7 @@ struct world {
     int root_version, timestamp_version, snapshot_version, targets_version, assets_version;
     int timestamp_key, snapshot_key;
     int64_t expires;
+    bool two_sign; /* the role of diagnostic images needs the approver's key as well */
     const char *product;
     struct arena arena;
     struct error err;
@@ -189,13 +191,19 @@ static void make_targets_with(struct world *world, const char *assets_pattern, c
     TEXT(out);
     head_text(world, &out, "targets", world->targets_version);
     text_puts(&out, "\"targets\":{},\"delegations\":{");
-    keys_text(world, &out, (const int[]){ASSETS, DIAGNOSTICS, DIRECTOR}, 3);
+    keys_text(world, &out, (const int[]){ASSETS, DIAGNOSTICS, DIRECTOR, APPROVER}, 4);
     text_puts(&out, ",\"roles\":[");
     role_text(world, &out, "director", "director/none", DIRECTOR);
     text_puts(&out, ",");
     role_text(world, &out, "assets-demo", assets_pattern, ASSETS);
     text_puts(&out, ",");
-    role_text(world, &out, "diagnostics-demo", "diagnostics/demo/*/*", DIAGNOSTICS);
+    if (world->two_sign)
+        text_printf(&out,
+                    "{\"name\":\"diagnostics-demo\",\"paths\":[\"diagnostics/demo/*/*\"],"
+                    "\"terminating\":true,\"keyids\":[\"%s\",\"%s\"],\"threshold\":2}",
+                    world->keys[DIAGNOSTICS].public.id, world->keys[APPROVER].public.id);
+    else
+        role_text(world, &out, "diagnostics-demo", "diagnostics/demo/*/*", DIAGNOSTICS);
     text_puts(&out, "]}}");
     snprintf(name, sizeof name, "%d.targets.json", world->targets_version);
     publish(world, name, &out, signers, count);
@@ -215,12 +223,17 @@ static void make_assets(struct world *world, const char *kind, int signer)
     publish(world, name, &out, (const int[]){signer}, 1);
 }
 
-static void make_diagnostics(struct world *world)
+static void make_diagnostics_with(struct world *world, const int *signers, size_t count)
 {
     TEXT(out);
     head_text(world, &out, "targets", 1);
     text_puts(&out, "\"targets\":{}}");
-    publish(world, "1.diagnostics-demo.json", &out, (const int[]){DIAGNOSTICS}, 1);
+    publish(world, "1.diagnostics-demo.json", &out, signers, count);
+}
+
+static void make_diagnostics(struct world *world)
+{
+    make_diagnostics_with(world, (const int[]){DIAGNOSTICS}, 1);
 }
 
 static void meta_text(struct world *world, struct text *out, const char *listed, const char *file,
@@ -445,6 +458,44 @@ static void one_key_that_signs_twice_does_not_reach_a_threshold_of_two(void **st
     refused(world, "1 of the 2 signatures");
     make_targets_with(world, "assets/demo/*/*", (const int[]){TARGETS_A}, 1);
     world->snapshot_version++, world->timestamp_version++;
+    make_lists(world);
+    refused(world, "1 of the 2 signatures");
+}
+
+static void diagnostics_that_two_sign_need_the_keys_of_both(void **state)
+{
+    static const struct {
+        int signers[2];
+        size_t count;
+        const char *refused;
+    } cases[] = {{{DIAGNOSTICS}, 1, "1 of the 2 signatures"},
+                 {{APPROVER}, 1, "1 of the 2 signatures"},
+                 {{DIAGNOSTICS, DIAGNOSTICS}, 2, "1 of the 2 signatures"},
+                 {{APPROVER, APPROVER}, 2, "1 of the 2 signatures"},
+                 {{DIAGNOSTICS, ASSETS}, 2, "1 of the 2 signatures"},
+                 {{DIAGNOSTICS, STRANGER}, 2, "1 of the 2 signatures"},
+                 {{APPROVER, DIAGNOSTICS}, 2, NULL}};
+    struct world *world = *state;
+    world->two_sign = true;
+    make_targets(world);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        make_diagnostics_with(world, cases[i].signers, cases[i].count);
+        world->snapshot_version++, world->timestamp_version++;
+        make_lists(world);
+        if (cases[i].refused)
+            refused(world, cases[i].refused);
+        else
+            accepted(world);
+    }
+}
+
+static void a_list_kept_with_one_signature_is_not_enough_once_two_sign(void **state)
+{
+    struct world *world = *state;
+    accepted(world);
+    world->two_sign = true;
+    world->targets_version++, world->snapshot_version++, world->timestamp_version++;
+    make_targets(world);
     make_lists(world);
     refused(world, "1 of the 2 signatures");
 }
@@ -766,6 +817,8 @@ int main(void)
         TEST(a_flipped_bit_anywhere_is_refused),
         TEST(signatures_by_a_stranger_are_refused),
         TEST(one_key_that_signs_twice_does_not_reach_a_threshold_of_two),
+        TEST(diagnostics_that_two_sign_need_the_keys_of_both),
+        TEST(a_list_kept_with_one_signature_is_not_enough_once_two_sign),
         TEST(each_expired_file_is_refused),
         TEST(an_older_timestamp_is_refused),
         TEST(two_timestamps_of_one_version_are_refused),
