@@ -336,6 +336,20 @@ static bool take_up(struct control *control, struct set *target, const struct wi
     return true;
 }
 
+/* What runs is the whole wish: who asks later for a set that failed here decided anew, and gets another try.
+ * Not before what failed is tidied away: nothing is to fall back to it. */
+static void forget_bad(struct control *control, const struct set *target)
+{
+    struct error err = {0};
+
+    if (control->floors.bad_count == 0 || *control->floors.safe || *control->held || control->gc_due ||
+        strcmp(target->digest, control->set.digest) != 0)
+        return;
+    control->floors.bad_count = 0;
+    if (!floors_save(&control->floors, control->worker->state_fd, &err))
+        log_event(LOG_WARNING, "floors", "why=\"%s\"", err.text); /* it is forgotten in memory all the same */
+}
+
 const struct wish_version *control_set_step(struct control *control)
 {
     ARENA(arena);
@@ -349,6 +363,7 @@ const struct wish_version *control_set_step(struct control *control)
     if (clock_boot_ms() >= control->swap_at_ms)
         control->waiting[0] = '\0';
     compose(control, &arena, false, &target);
+    forget_bad(control, &target);
     if (take_up(control, &target, &wanted) || !*control->held)
         return wanted;
     /* The rest is fetched ahead. */
