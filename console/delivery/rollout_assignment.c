@@ -188,10 +188,12 @@ bool rollout_assignment_wait(struct rollout_act *act, struct rollout_assignment 
                              struct error *err)
 {
     struct db_query *query =
-        db_query(act->conn, "UPDATE rollout_assignment SET until = nullif(:until, 0)"
+        db_query(act->conn, "UPDATE rollout_assignment SET until = nullif(:until, 0),"
+                            " deadline = nullif(:deadline, 0)"
                             " WHERE rollout_id = :rollout AND device_id = :device AND state = :state");
 
     db_bind_integer(query, ":until", until);
+    db_bind_integer(query, ":deadline", assignment->deadline);
     db_bind_integer(query, ":rollout", assignment->rollout);
     db_bind_integer(query, ":device", assignment->device_id);
     db_bind_text(query, ":state", states[assignment->state].name);
@@ -288,6 +290,21 @@ bool rollout_assignments_late(struct rollout_act *act, int64_t now, int64_t limi
                             " AND a.state <> 'pending' ORDER BY a.until LIMIT :limit");
 
     db_bind_integer(query, ":now", now);
+    db_bind_integer(query, ":limit", limit);
+    return rows_read(act, query, list, err);
+}
+
+bool rollout_assignments_failed(struct rollout_act *act, const struct rollout *rollout, int64_t limit,
+                                struct rollout_assignments *list, struct error *err)
+{
+    struct db_query *query =
+        db_query(act->conn, "SELECT " COLUMNS " JOIN device_target t ON t.device_id = a.device_id"
+                            " AND t.asset = :asset AND t.rollout_id = a.rollout_id"
+                            " WHERE a.rollout_id = :rollout AND a.state = 'failed'"
+                            " AND coalesce(a.before_rollout, 0) <> a.rollout_id LIMIT :limit");
+
+    db_bind_text(query, ":asset", rollout->asset);
+    db_bind_integer(query, ":rollout", rollout->id);
     db_bind_integer(query, ":limit", limit);
     return rows_read(act, query, list, err);
 }

@@ -61,7 +61,7 @@ bool rollout_counts_add(struct rollout_act *act, int64_t rollout, int64_t stage,
 bool rollout_assignment_set(struct rollout_act *act, struct rollout_assignment *assignment,
                             enum rollout_assignment_state to, int64_t until,
                             const struct rollout_reason *reason, struct error *err);
-/* Moves the time of the next look, nothing else. */
+/* Moves the time of the next look and the deadline as it stands in `assignment`, nothing else. */
 bool rollout_assignment_wait(struct rollout_act *act, struct rollout_assignment *assignment, int64_t until,
                              struct error *err);
 
@@ -81,6 +81,9 @@ bool rollout_assignments_in(struct rollout_act *act, int64_t rollout, enum rollo
 /* Whose `until` has passed, pending ones excepted. */
 bool rollout_assignments_late(struct rollout_act *act, int64_t now, int64_t limit,
                               struct rollout_assignments *list, struct error *err);
+/* That failed and whose device still wants what the rollout decided. */
+bool rollout_assignments_failed(struct rollout_act *act, const struct rollout *rollout, int64_t limit,
+                                struct rollout_assignments *list, struct error *err);
 /* One. MISSING. */
 bool rollout_assignment_find(struct rollout_act *act, int64_t rollout, int64_t device_id,
                              struct rollout_assignment *assignment, struct error *err);
@@ -89,10 +92,10 @@ bool rollout_assignment_find(struct rollout_act *act, int64_t rollout, int64_t d
  * -------------------------------------------------------------------------------------- */
 /* What is to become of a device whose turn has come. */
 struct rollout_verdict {
-    enum rollout_assignment_state to; /* offered, already_current or skipped */
-    const char *code;                 /* of a skip: pinned, development, hardware, requires, retired, … */
-    char text[200];                   /* a sentence */
-    char from[VERSION_SIZE];          /* that it runs now; "": none */
+    enum rollout_assignment_state to; /* offered, already_current, skipped or superseded */
+    const char *code;        /* of a skip: pinned, development, hardware, requires, retired, release, … */
+    char text[200];          /* a sentence */
+    char from[VERSION_SIZE]; /* that it runs now; "": none */
     bool offline;
 };
 bool rollout_judge(struct console *console, struct db_conn *conn, const struct rollout *rollout,
@@ -108,6 +111,14 @@ bool rollout_assignment_back(struct rollout_act *act, const struct rollout *roll
 bool rollout_assignment_leave(struct rollout_act *act, const struct rollout *rollout,
                               struct rollout_assignment *assignment, enum rollout_assignment_state to,
                               const struct rollout_reason *reason, struct error *err);
+
+/* Devices that failed want again what they wanted before, so that none takes the version up later; their
+ * assignments stay failed. Until `until_ms` of clock_boot_ms, *left: some are left. */
+bool rollout_assignments_give_back(struct rollout_act *act, const struct rollout *rollout, int64_t until_ms,
+                                   bool *left, struct error *err);
+/* When the device's window opens: `now` when it is open or there is none. */
+int64_t rollout_assignment_opens(struct rollout_act *act, const struct rollout *rollout,
+                                 const struct rollout_assignment *assignment, int64_t now);
 
 /* A person has one that failed asked again, as if for the first time. */
 bool rollout_assignment_again(struct rollout_act *act, const struct rollout *rollout,

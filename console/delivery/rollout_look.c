@@ -99,6 +99,22 @@ static bool passes(int result)
            result == RESULT_DEFERRED;
 }
 
+static const char *superseded_text(struct arena *arena, const char *code, const char *version)
+{
+    static const char *const texts[][3] = {{"pinned", "the device was pinned to ", ""},
+                                           {"development", "it became a development device", NULL},
+                                           {"retired", "the device was rejected or retired", NULL},
+                                           {"withdrawn", "", " was withdrawn"},
+                                           {"release", "a newer release gives it ", ""},
+                                           {"rollout", "another rollout gives it ", ""}};
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (string_is(code, texts[i][0]))
+            return texts[i][2] ? arena_printf(arena, "%s%s%s", texts[i][1], version, texts[i][2])
+                               : texts[i][1];
+    return "another decision holds";
+}
+
 /* Does another decision about the device hold by now? *why.code NULL: none. */
 static bool superseded_find(struct rollout_act *act, const struct rollout *rollout, int64_t device_id,
                             struct rollout_reason *why, struct error *err)
@@ -108,6 +124,10 @@ static bool superseded_find(struct rollout_act *act, const struct rollout *rollo
         "SELECT 'pinned', version FROM pin WHERE device_id = :device AND asset = :asset"
         " AND version <> :version"
         " UNION ALL SELECT 'development', NULL FROM device WHERE id = :device AND development = 1"
+        " UNION ALL SELECT 'retired', NULL FROM device WHERE id = :device"
+        " AND admission IN ('retired', 'rejected')"
+        " UNION ALL SELECT 'withdrawn', version FROM withdrawn WHERE product = :product AND asset = :asset"
+        " AND version = :version"
         " UNION ALL SELECT 'rollout', version FROM device_target WHERE device_id = :device"
         " AND asset = :asset AND rollout_id <> :rollout"
         " UNION ALL SELECT 'release', e.version FROM release e JOIN device_target t ON t.device_id = :device"
@@ -128,14 +148,7 @@ static bool superseded_find(struct rollout_act *act, const struct rollout *rollo
         const char *version = db_text_copy(query, 1, &act->arena);
 
         why->code = db_text_copy(query, 0, &act->arena);
-        if (string_is(why->code, "development"))
-            why->text = "it became a development device";
-        else
-            why->text = arena_printf(&act->arena,
-                                     string_is(why->code, "pinned")    ? "the device was pinned to %s"
-                                     : string_is(why->code, "release") ? "a newer release gives it %s"
-                                                                       : "another rollout gives it %s",
-                                     version ? version : "another version");
+        why->text = superseded_text(&act->arena, why->code, version ? version : "another version");
     }
     return db_end(query, err);
 }
@@ -227,14 +240,32 @@ static enum rollout_assignment_state step_of(const struct said *said)
                                                   : RA_OFFERED;
 }
 
+/* Asked while its window stood open, and this closed before it was ready: the next one counts, once. */
+static bool has_next_window(struct rollout_act *act, const struct rollout *rollout,
+                            const struct rollout_assignment *assignment, const struct said *said, int64_t now,
+                            int64_t *opens)
+{
+    int64_t before = assignment->deadline - rollout->device_deadline_s - 1;
+
+    if (!rollout->window || said->silent || !said->current || !string_is(said->state, "downloaded"))
+        return false;
+    *opens = rollout_assignment_opens(act, rollout, assignment, now);
+    return *opens > now && rollout_assignment_opens(act, rollout, assignment, before) <= before;
+}
+
 static bool look_asked(struct rollout_act *act, const struct rollout *rollout,
                        struct rollout_assignment *assignment, const struct said *said, bool late, int64_t now,
                        struct error *err)
 {
     struct rollout_reason why;
+    int64_t opens;
 
     if (said->proven)
         return prove(act, rollout, assignment, said, now, err);
+    if (late && has_next_window(act, rollout, assignment, said, now, &opens)) {
+        assignment->deadline = opens + rollout->device_deadline_s;
+        return rollout_assignment_wait(act, assignment, assignment->deadline, err);
+    }
     if (late)
         return time_out(act, rollout, assignment, said, now, err);
     if (!said->current)

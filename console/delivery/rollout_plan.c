@@ -369,6 +369,14 @@ static bool begin(struct rollout_act *act, struct making *making, struct error *
                                    rollout_advance(act, making->rollout.id, making->now, 100, err));
 }
 
+/* Another rollout may have begun while the version was being listed. */
+static bool is_alone(struct rollout_act *act, struct making *making, struct error *err)
+{
+    int64_t *ids = sorted_ids(&act->arena, making->members, making->count);
+
+    return rollout_conflict_check(act->conn, &making->rollout, ids, making->count, err);
+}
+
 /* An older version is in the signed metadata only while somebody wants it: the draft does, so that it is
  * listed before a device looks for it. */
 static bool create_in_two(struct making *making, struct error *err)
@@ -385,8 +393,9 @@ static bool create_in_two(struct making *making, struct error *err)
                                   rollout->asset, (long long)rollout->id, rollout->version),
                      err))
         return false;
-    return making->plan->draft || (rollout_act_begin(&act, console, making->plan->operator_name, err) &&
-                                   rollout_act_end(&act, begin(&act, making, err), err));
+    return making->plan->draft ||
+           (rollout_act_begin(&act, console, making->plan->operator_name, err) &&
+            rollout_act_end(&act, is_alone(&act, making, err) && begin(&act, making, err), err));
 }
 
 bool rollout_create(struct console *console, const struct rollout_plan *plan, int64_t *id, struct error *err)
@@ -442,8 +451,11 @@ static void why_add(struct arena *arena, struct whys *whys, const char *code, co
 
     while (i < whys->count && strcmp(whys->list[i].text, text) != 0)
         i++;
-    if (i == WHYS_MOST)
+    if (i == WHYS_MOST) {
         i--;
+        whys->list[i].code = "other";
+        whys->list[i].text = "other reasons";
+    }
     struct why *why = &whys->list[i];
     if (i == whys->count) {
         *why = (struct why){.code = code, .text = arena_strdup(arena, text)};

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "console/delivery/withdraw.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -369,9 +370,17 @@ static bool abort_go(struct rollout_act *act, struct rollout *rollout, int64_t u
                err) ||
         (!left && !drain(act, rollout, RA_OFFERED, rollout->stages, FOR_EVER, FOR_EVER, until_ms,
                          skip_aborted, &left, err)) ||
+        /* It only waits for its window: nothing has begun there. */
+        (!left && rollout->window &&
+         !drain(act, rollout, RA_DOWNLOADED, rollout->stages, FOR_EVER, FOR_EVER, until_ms, skip_aborted,
+                &left, err)) ||
         !rollout_counts_read(act->conn, rollout->id, rollout->stages, true, &counts, err))
         return false;
     if (left || rollout_counts_moving(&counts) || counts.of[RA_CONFIRMING] || counts.of[RA_PENDING])
+        return true;
+    if (!rollout_assignments_give_back(act, rollout, until_ms, &left, err))
+        return false;
+    if (left)
         return true;
     const char *code = rollout->reason_code, *text = rollout->reason_text;
     return rollout_set(act, rollout, ROLLOUT_ABORTED, 0, code, text, err);
@@ -513,6 +522,21 @@ static bool end_date(struct rollout_act *act, struct rollout *rollout, int64_t n
     return rollout_set(act, rollout, ROLLOUT_ABORTING, 0, "ended", text, err);
 }
 
+/* A withdrawn version never comes back: who has not begun with it does not begin. */
+static bool withdrawn_end(struct rollout_act *act, struct rollout *rollout, struct error *err)
+{
+    enum rollout_state to = rollout->stage ? ROLLOUT_ABORTING : ROLLOUT_ABORTED;
+    struct error why = {0};
+
+    if (!lifecycle_allows(&rollout_lifecycle, rollout->state, to) ||
+        withdrawn_check(act->conn, rollout->product, rollout->asset, rollout->version, &why))
+        return true;
+    if (why.kind == ERROR_CONFLICT)
+        return rollout_set(act, rollout, to, 0, "withdrawn", arena_strdup(&act->arena, why.text), err);
+    *err = why;
+    return false;
+}
+
 /* Who waits for approval may fall back meanwhile. */
 static bool wait_look(struct rollout_act *act, struct rollout *rollout, int64_t now, int64_t until_ms,
                       struct error *err)
@@ -538,6 +562,7 @@ bool rollout_advance(struct rollout_act *act, int64_t id, int64_t now, int64_t m
     struct rollout rollout;
 
     if (!rollout_find(act->conn, &act->arena, id, &rollout, err) || !end_date(act, &rollout, now, err) ||
+        !withdrawn_end(act, &rollout, err) ||
         (rollout.state == ROLLOUT_SCHEDULED && !rollout_begin(act, &rollout, now, err)))
         return false;
     switch (rollout.state) {

@@ -170,7 +170,7 @@ static bool cut_off_end(struct rollout_act *act, int64_t id, int64_t now, struct
     if (rollout.state != ROLLOUT_DRAFT || !rollout.begins || rollout.since > now - CUT_OFF_S)
         return true;
     return rollout_set(act, &rollout, ROLLOUT_ABORTED, 0, "cut_off",
-                       "the console stopped while it was being made", err);
+                       "it was cut off while its version was being listed", err);
 }
 
 static bool advance_all(struct looking *looking, struct error *err)

@@ -10,6 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#define AGAIN_WAIT_S 1 /* between two looks at whether a device that failed may be asked again */
+#define GIVE_BACK_AT_ONCE 25
+#define AGAIN_WARM_S 60 /* how long it comes often meanwhile */
+
 /* --- when
  * ---------------------------------------------------------------------------------------------------------
  */
@@ -129,6 +133,31 @@ static bool held_read(struct db_conn *conn, int64_t device_id, const char *asset
     return db_end(query, err);
 }
 
+/* The version that a release gives the device which came after the rollout began; "": none. What a person
+ * decided last holds, also for those whose turn comes later. */
+static bool released_read(struct db_conn *conn, const struct rollout *rollout, int64_t device_id,
+                          char version[VERSION_SIZE], struct error *err)
+{
+    struct db_query *query = db_query(
+        conn, "SELECT e.version FROM rollout_stage s JOIN release e ON e.released_at > s.started_at"
+              " WHERE s.rollout_id = :rollout AND s.number = 1 AND e.product = :product AND e.asset = :asset"
+              " AND e.version <> :version"
+              " UNION ALL SELECT e.version FROM rollout_stage s JOIN device_group_member m"
+              " JOIN group_release e ON e.group_id = m.group_id AND e.released_at > s.started_at"
+              " WHERE s.rollout_id = :rollout AND s.number = 1 AND m.device_id = :device"
+              " AND e.product = :product AND e.asset = :asset AND e.version <> :version LIMIT 1");
+
+    *version = '\0';
+    db_bind_integer(query, ":rollout", rollout->id);
+    db_bind_text(query, ":product", rollout->product);
+    db_bind_text(query, ":asset", rollout->asset);
+    db_bind_text(query, ":version", rollout->version);
+    db_bind_integer(query, ":device", device_id);
+    if (db_step(query))
+        snprintf(version, VERSION_SIZE, "%s", db_text(query, 0));
+    return db_end(query, err);
+}
+
 static void skip(struct rollout_verdict *verdict, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static void skip(struct rollout_verdict *verdict, const char *code, const char *format, ...)
@@ -148,12 +177,14 @@ bool rollout_judge(struct console *console, struct db_conn *conn, const struct r
 {
     struct known known;
     struct held held;
+    char released[VERSION_SIZE];
 
     *verdict = (struct rollout_verdict){.to = RA_OFFERED};
     known_read(console->fleet, rollout, requires, device_id, &known);
     verdict->offline = known.offline;
     strcpy(verdict->from, known.from);
-    if (!held_read(conn, device_id, rollout->asset, &held, err))
+    if (!held_read(conn, device_id, rollout->asset, &held, err) ||
+        !released_read(conn, rollout, device_id, released, err))
         return false;
     if (!known.exists || known.gone)
         skip(verdict, "retired", "the device was rejected or retired");
@@ -166,7 +197,10 @@ bool rollout_judge(struct console *console, struct db_conn *conn, const struct r
     else if (!hardware_fits(hardware, known.hardware))
         skip(verdict, "hardware", "%s is not made for hardware %s", rollout->version,
              known.hardware[0] ? known.hardware : "that is not known");
-    else if (known.current)
+    else if (*released) {
+        skip(verdict, "release", "a newer release gives it %s", released);
+        verdict->to = RA_SUPERSEDED;
+    } else if (known.current)
         verdict->to = RA_ALREADY_CURRENT;
     else if (known.range)
         skip(verdict, "requires", "%s requires %s %.60s, the device runs %s", rollout->version, known.lacks,
@@ -195,6 +229,13 @@ static char *facts_of(struct rollout_act *act, int64_t device_id)
     return facts;
 }
 
+int64_t rollout_assignment_opens(struct rollout_act *act, const struct rollout *rollout,
+                                 const struct rollout_assignment *assignment, int64_t now)
+{
+    return rollout->window ? rollout_window_opens(rollout->window, facts_of(act, assignment->device_id), now)
+                           : now;
+}
+
 /* The first time: what a roll back gives back. */
 static bool before_note(struct rollout_act *act, const struct rollout *rollout,
                         struct rollout_assignment *assignment, const struct rollout_verdict *verdict,
@@ -218,12 +259,10 @@ static bool offer(struct rollout_act *act, const struct rollout *rollout,
                   struct error *err)
 {
     struct apply apply = {.rate = rollout->rate};
-    int64_t opens = now;
+    int64_t opens = rollout_assignment_opens(act, rollout, assignment, now);
 
-    if (rollout->window) {
+    if (rollout->window)
         snprintf(apply.window, sizeof apply.window, "%s", rollout->window);
-        opens = rollout_window_opens(rollout->window, facts_of(act, assignment->device_id), now);
-    }
     if (!before_note(act, rollout, assignment, verdict, err))
         return false;
     assignment->attempts++;
@@ -235,11 +274,32 @@ static bool offer(struct rollout_act *act, const struct rollout *rollout,
            rollout_assignment_set(act, assignment, RA_OFFERED, assignment->deadline, NULL, err);
 }
 
+/* One that failed is asked again once its device holds the order in between: with it the device forgets that
+ * the version failed there. A device that is not heard from is not waited for longer than its deadline. */
+static bool is_between(struct rollout_act *act, const struct rollout *rollout,
+                       const struct rollout_assignment *assignment, int64_t now)
+{
+    struct fleet *fleet = act->console->fleet;
+
+    if (!assignment->reason_code || now > assignment->since + rollout->device_deadline_s)
+        return false;
+    fleet_lock(fleet);
+    struct device *device = fleet_by_id(fleet, assignment->device_id);
+    bool between = device && device->admission == ADMISSION_ACCEPTED &&
+                   (device->wish_stale || device->wish_taken || device->order_seen < device->order_seq);
+    if (between)
+        device->rollout_warm_until = now + AGAIN_WARM_S;
+    fleet_unlock(fleet);
+    return between;
+}
+
 bool rollout_assignment_turn(struct rollout_act *act, const struct rollout *rollout,
                              struct rollout_assignment *assignment, int64_t now, struct error *err)
 {
     struct rollout_verdict verdict;
 
+    if (is_between(act, rollout, assignment, now))
+        return rollout_assignment_wait(act, assignment, now + AGAIN_WAIT_S, err);
     if (!rollout_judge(act->console, act->conn, rollout, json_of(&act->arena, rollout->hardware),
                        json_of(&act->arena, rollout->requires), assignment->device_id, &verdict, err))
         return false;
@@ -269,12 +329,17 @@ bool rollout_assignment_back(struct rollout_act *act, const struct rollout *roll
                              struct rollout_assignment *assignment, int64_t now, struct error *err)
 {
     struct target target;
-    static const struct rollout_reason taken = {"other", "another decision about this device came later"};
+    static const struct rollout_reason taken = {"other", "another decision about this device came later"},
+                                       back = {"given_back", "it failed, and the abort gave it back what it"
+                                                             " wanted before"};
 
     if (!target_find(act->conn, &act->arena, assignment->device_id, rollout->asset, &target, err))
         return false;
-    if (!target.version || target.rollout != rollout->id)
-        return rollout_assignment_set(act, assignment, RA_SUPERSEDED, 0, &taken, err);
+    if (!target.version || target.rollout != rollout->id) {
+        bool given = assignment->state == RA_FAILED && target.rollout == assignment->before_rollout;
+
+        return rollout_assignment_set(act, assignment, RA_SUPERSEDED, 0, given ? &back : &taken, err);
+    }
     assignment->deadline = now + rollout->device_deadline_s;
     return restore(act, rollout, assignment, err) &&
            rollout_assignment_set(act, assignment, RA_ROLLING_BACK, assignment->deadline, NULL, err);
@@ -290,12 +355,35 @@ bool rollout_assignment_leave(struct rollout_act *act, const struct rollout *rol
            rollout_assignment_set(act, assignment, to, until, reason, err);
 }
 
+bool rollout_assignments_give_back(struct rollout_act *act, const struct rollout *rollout, int64_t until_ms,
+                                   bool *left, struct error *err)
+{
+    for (;;) {
+        struct rollout_assignments list;
+
+        if (!rollout_assignments_failed(act, rollout, GIVE_BACK_AT_ONCE, &list, err))
+            return false;
+        if (!list.count)
+            return true;
+        for (size_t i = 0; i < list.count; i++)
+            if (!restore(act, rollout, &list.items[i], err))
+                return false;
+        if (clock_boot_ms() >= until_ms) {
+            *left = true;
+            return true;
+        }
+    }
+}
+
 bool rollout_assignment_again(struct rollout_act *act, const struct rollout *rollout,
                               struct rollout_assignment *assignment, struct error *err)
 {
+    const struct rollout_reason reason = {"again",
+                                          arena_printf(&act->arena, "asked again by %s", act->operator_name)};
+
     if (!restore(act, rollout, assignment, err))
         return false;
     assignment->attempts = 0;
     assignment->result = -1;
-    return rollout_assignment_set(act, assignment, RA_PENDING, 0, NULL, err);
+    return rollout_assignment_set(act, assignment, RA_PENDING, clock_now() + AGAIN_WAIT_S, &reason, err);
 }

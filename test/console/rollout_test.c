@@ -6,6 +6,8 @@
 #include "base/text.h"
 #include "console/delivery/release.h"
 #include "console/delivery/rollout_assignment.h"
+#include "console/delivery/withdraw.h"
+#include "console/devices.h"
 #include "console/orders.h"
 
 #include <stdio.h>
@@ -632,8 +634,19 @@ static void a_person_aborts_excludes_and_asks_again(void **state)
     check_state(id, "held");
     act(id, ROLLOUT_RETRY);
     check_state(id, "running");
-    /* A device that is still of the same mind fails again. */
-    assert_int_equal(number("state", id, "failed") + number("state", id, "offered"), 4);
+    /* Not before both hold the order in between, with which they forget the failure. */
+    small_wait(small, 2);
+    step();
+    assert_int_equal(number("reason", id, "again"), 2);
+    assert_int_equal(number("state", id, "pending"), 7);
+    say(found[0], "1.0.0", "idle", 1);
+    small_wait(small, 2);
+    step();
+    assert_int_equal(number("state", id, "offered"), 3);
+    say(found[1], "1.0.0", "idle", 1);
+    small_wait(small, 2);
+    step();
+    assert_int_equal(number("state", id, "offered"), 4);
     say(found[2], "1.0.0", "downloading", 1);
     step();
     act(id, ROLLOUT_ABORT);
@@ -722,6 +735,115 @@ static void a_later_pin_or_release_supersedes(void **state)
     check_state(id, "completed");
 }
 
+static void a_release_made_meanwhile_holds_for_those_whose_turn_comes_later(void **state)
+{
+    ARENA(arena);
+    struct rollout_plan plan = plan_of(&arena, DEVICES);
+    struct error err = {0};
+    int64_t count;
+
+    (void)state;
+    small_publish(small, "model", "1.2.0", NULL);
+    int64_t id = create(&plan);
+    prove_all();
+    soak(61);
+    assert_int_equal(number("state", id, "applied"), 1);
+    assert_int_equal(number("state", id, "offered"), 4);
+    small_wait(small, 2);
+    assert_ok(release_set(&small->console, "demo", "model", "1.2.0", "ada", &count, &err), err);
+    all_take();
+    step();
+    assert_int_equal(number("reason", id, "release"), 10);
+    check_state(id, "completed");
+    assert_string_equal(ordered(&arena, devices[0]), "1.2.0");
+}
+
+static void a_withdrawn_version_ends_its_rollout(void **state)
+{
+    ARENA(arena);
+    struct rollout_plan plan = plan_of(&arena, DEVICES);
+    struct device *found[DEVICES];
+    struct error err = {0};
+
+    (void)state;
+    plan.shares = (const char *const[]){"3", "100%"};
+    plan.share_count = 2;
+    plan.draft = true;
+    int64_t draft = create(&plan);
+    plan.draft = false;
+    int64_t id = create(&plan);
+    assert_int_equal(moving(found), 3);
+    say(found[0], "1.1.0", "idle", 1);
+    say(found[1], "1.0.0", "downloading", 1);
+    step();
+    assert_ok(version_withdraw(&small->console, "demo", "model", "1.1.0", "it sees ghosts", "ada", &err),
+              err);
+    step();
+    check_state(id, "aborting");
+    check_state(draft, "aborted");
+    const struct json *reason = json_get(shown(&arena, id), "reason");
+    assert_string_equal(json_string(reason, "code"), "withdrawn");
+    assert_string_equal(json_string(reason, "text"), "demo/model 1.1.0 was withdrawn by ada: it sees ghosts");
+    assert_int_equal(number("reason", id, "aborted"), 8); /* the seven of stage 2, and who had not begun */
+    say(found[1], "1.0.0", "idle", 1);
+    step();
+    assert_int_equal(number("reason", id, "withdrawn"), 1);
+    assert_int_equal(number("state", id, "confirming"), 1); /* who runs it keeps it */
+    small_wait(small, 61);
+    say(found[0], "1.1.0", "idle", 1);
+    step();
+    check_state(id, "aborted");
+    assert_int_equal(number("state", id, "applied"), 1);
+}
+
+static void nobody_who_failed_takes_it_after_an_abort(void **state)
+{
+    ARENA(arena);
+    struct rollout_plan plan = plan_of(&arena, DEVICES);
+    struct device *found[DEVICES];
+
+    (void)state;
+    plan.shares = (const char *const[]){"4", "100%"};
+    plan.share_count = 2;
+    plan.max_failures = "0";
+    int64_t id = create(&plan);
+    assert_int_equal(moving(found), 4);
+    say(found[0], "1.1.0", "idle", 1);
+    say_app(found[1], "1.0.0", "idle", 8, ",\"wanted\":\"1.1.0\",\"reason\":\"no\"", "running");
+    step();
+    check_state(id, "held");
+    small_wait(small, 601); /* two are silent */
+    say(found[0], "1.1.0", "idle", 1);
+    step();
+    assert_int_equal(number("state", id, "failed"), 3);
+    act(id, ROLLOUT_ABORT);
+    check_state(id, "aborted");
+    assert_int_equal(number("state", id, "failed"), 3); /* that they failed stays written */
+    assert_int_equal(number("target", id, "1.1.0"), 1);
+    assert_int_equal(moving(found), 1);
+    act(id, ROLLOUT_ROLL_BACK);
+    all_take();
+    check_state(id, "rolled_back");
+    assert_int_equal(number("reason", id, "given_back"), 3);
+}
+
+static void a_retired_device_is_no_failure(void **state)
+{
+    ARENA(arena);
+    struct rollout_plan plan = plan_of(&arena, DEVICES);
+    struct device *found[DEVICES];
+    struct error err = {0};
+
+    (void)state;
+    int64_t id = create(&plan);
+    assert_int_equal(moving(found), 1);
+    assert_ok(device_admit(&small->console, found[0]->name, ADMISSION_RETIRED, "ada", &err), err);
+    small_wait(small, 601);
+    step();
+    assert_int_equal(number("state", id, "failed"), 0);
+    assert_int_equal(number("reason", id, "retired"), 1);
+}
+
 static void gates_of_success_and_time(void **state)
 {
     ARENA(arena);
@@ -805,6 +927,58 @@ static void a_window_moves_the_deadline(void **state)
     small_wait(small, 310);
     step();
     check_state(id, "held");
+}
+
+static void a_window_that_closed_too_early_gives_way_to_the_next(void **state)
+{
+    ARENA(arena);
+    struct rollout_plan plan = plan_of(&arena, 1);
+    struct device *found[DEVICES];
+    int64_t now = clock_now(), day = now - now % 86400;
+
+    (void)state;
+    small_wait(small, day + 86400 + 19 * 3600 - 60 - now);
+    plan.window = "18:00-19:00";
+    plan.shares = (const char *const[]){"100%"};
+    plan.share_count = 1;
+    int64_t id = create(&plan);
+    small_wait(small, 540);
+    assert_int_equal(moving(found), 1);
+    say(found[0], "1.0.0", "downloaded", 1);
+    step();
+    small_wait(small, 70);
+    say(found[0], "1.0.0", "downloaded", 1);
+    step();
+    assert_int_equal(number("state", id, "failed"), 0); /* it waits for tomorrow's */
+    small_wait(small, 23 * 3600 - 300);
+    say(found[0], "1.0.0", "downloaded", 1);
+    step();
+    assert_int_equal(number("state", id, "downloaded"), 1);
+    small_wait(small, 900); /* not for another one */
+    step();
+    assert_int_equal(number("state", id, "failed"), 1);
+}
+
+static void who_waits_for_its_window_does_not_begin_after_an_abort(void **state)
+{
+    ARENA(arena);
+    struct rollout_plan plan = plan_of(&arena, 2);
+    struct device *found[DEVICES];
+    int64_t now = clock_now(), day = now - now % 86400;
+
+    (void)state;
+    small_wait(small, day + 86400 + 12 * 3600 - now);
+    plan.window = "18:00-19:00";
+    plan.shares = (const char *const[]){"100%"};
+    plan.share_count = 1;
+    int64_t id = create(&plan);
+    assert_int_equal(moving(found), 2);
+    say(found[0], "1.0.0", "downloaded", 1);
+    step();
+    act(id, ROLLOUT_ABORT);
+    check_state(id, "aborted");
+    assert_int_equal(number("state", id, "skipped"), 2);
+    assert_int_equal(moving(found), 0);
 }
 
 static void late_joiners_come_into_the_last_stage(void **state)
@@ -910,9 +1084,15 @@ int main(void)
         ROLLOUT_TEST(a_failed_device_is_asked_again_after_its_back_off),
         ROLLOUT_TEST(what_the_device_tries_again_itself_is_no_failure),
         ROLLOUT_TEST(a_later_pin_or_release_supersedes),
+        ROLLOUT_TEST(a_release_made_meanwhile_holds_for_those_whose_turn_comes_later),
+        ROLLOUT_TEST(a_withdrawn_version_ends_its_rollout),
+        ROLLOUT_TEST(nobody_who_failed_takes_it_after_an_abort),
+        ROLLOUT_TEST(a_retired_device_is_no_failure),
         ROLLOUT_TEST(gates_of_success_and_time),
         ROLLOUT_TEST(it_starts_at_its_time_and_ends_at_its_end),
         ROLLOUT_TEST(a_window_moves_the_deadline),
+        ROLLOUT_TEST(a_window_that_closed_too_early_gives_way_to_the_next),
+        ROLLOUT_TEST(who_waits_for_its_window_does_not_begin_after_an_abort),
         ROLLOUT_TEST(late_joiners_come_into_the_last_stage),
         ROLLOUT_TEST(shares_rise_and_the_last_takes_the_rest),
         ROLLOUT_TEST(an_older_version_is_listed_before_an_order_names_it),

@@ -1,7 +1,7 @@
 // Rollouts by a real console and real agents, each with its app: through stages with soak, held and rolled back, paused, aborted, silent, killed.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { World, until, path, build } from './lib/locum.mjs';
 
 const app = path.join(build, 'test/flow/app');
@@ -120,6 +120,26 @@ test('a gate at stage 2 rolls back by itself what stage 1 had proven', async () 
   await device.writeSettings();
   await device.start();
   await device.runs('model', '1.1.0');
+});
+
+test('who failed and is asked again by a person tries again, and may succeed', async () => {
+  const [device] = devices, mood = await world.file('mood', 'bad');
+  await device.stop();
+  device.settings['app.command'] += ` --while ${mood}`;
+  await device.writeSettings();
+  await device.start();
+  await device.runs('model', '1.1.0');
+  const id = await create('1.2.0', '--device', device.name, '--max-failures', '0', '--soak', '1s');
+  await reaches(id, ['held']);
+  await rm(mood);
+  const again = await world.json('rollout', 'retry', String(id), '--reason', 'its mood is better');
+  assert.equal(again.state, 'running');
+  await reaches(id, ['completed']);
+  assert.equal((await counted(id))[0].state, 'applied');
+  await adopted('1.2.0', [device.name]);
+  assert.equal((await world.locum('rollout', 'roll-back', String(id))).code, 0);
+  await reaches(id, ['rolled_back']);
+  await adopted('1.1.0', [device.name]);
 });
 
 test('pausing asks nobody new, resuming goes on with the same, aborting leaves what is done', async () => {

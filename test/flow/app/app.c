@@ -1,7 +1,8 @@
 /* An app for flow tests, as design.md's contract describes one: evaluates without pause with what stands
  * under the set it adopted, and notices every failed read and every wrong byte.
  *
- *   app --status FILE [--asset NAME] [--reject VERSION] [--mute] [--crash VERSION] [--ignore-term]
+ *   app --status FILE [--asset NAME] [--reject VERSION [--while FILE]] [--mute] [--crash VERSION]
+ * [--ignore-term]
  *
  * An asset's file VERSION holds one line; every line of every file of the asset must be that line. FILE gets,
  * renamed into place ten times a second:
@@ -25,7 +26,7 @@
 #include <unistd.h>
 
 struct app {
-    const char *status, *asset, *reject, *crash;
+    const char *status, *asset, *reject, *crash, *while_there; /* a file: rejects only while it is there */
     bool mute;
     int socket, set_fd;
     char set[64], version[128], line[65536];
@@ -139,7 +140,8 @@ static void adopt(struct app *app, const char *set, const char *path)
             close(fd);
         return;
     }
-    if (fd < 0 || (app->reject && strcmp(version, app->reject) == 0)) {
+    if (fd < 0 || (app->reject && strcmp(version, app->reject) == 0 &&
+                   (!app->while_there || access(app->while_there, F_OK) == 0))) {
         if (fd >= 0)
             close(fd);
         answer(app, "rejected", set, "this version does not please the test");
@@ -214,6 +216,8 @@ int main(int argc, char **argv)
             app.asset = value, i++;
         else if (value && strcmp(argv[i], "--reject") == 0)
             app.reject = value, i++;
+        else if (value && strcmp(argv[i], "--while") == 0)
+            app.while_there = value, i++;
         else if (value && strcmp(argv[i], "--crash") == 0)
             app.crash = value, i++;
         else
