@@ -288,7 +288,7 @@ static bool is_between(struct rollout_act *act, const struct rollout *rollout,
     bool between = device && device->admission == ADMISSION_ACCEPTED &&
                    (device->wish_stale || device->wish_taken || device->order_seen < device->order_seq);
     if (between)
-        device->rollout_warm_until = now + AGAIN_WARM_S;
+        device->warm_until = now + AGAIN_WARM_S;
     fleet_unlock(fleet);
     return between;
 }
