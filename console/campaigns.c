@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "console/audit.h"
+#include "console/delivery/approval.h"
 #include "console/delivery/product.h"
 #include "console/devices.h"
 #include "console/events.h"
@@ -212,13 +213,8 @@ static void zone(void *context, int64_t device_id, char name[ZONE_NAME_SIZE])
 static bool approvals(void *context, struct db_conn *conn, const char *product, int *needed,
                       struct error *err)
 {
-    char value[PRODUCT_VALUE_SIZE];
-
     (void)context;
-    if (!product_setting_text(conn, product, PRODUCT_APPROVAL, value, err))
-        return false;
-    *needed = strcmp(value, "two") ? 1 : 2;
-    return true;
+    return approval_needed(conn, product, needed, err);
 }
 
 static bool limits_of(void *context, struct db_conn *conn, const char *product, struct capture_limits *limits,

@@ -9,6 +9,7 @@
 #include "console/campaigns.h"
 #include "console/console.h"
 #include "console/data.h"
+#include "console/delivery/approval.h"
 #include "console/delivery/pin.h"
 #include "console/delivery/release.h"
 #include "console/delivery/rollout.h"
@@ -154,6 +155,7 @@ static bool console_open(struct serving *serving, struct error *err)
         return false;
     repo_set_wanted(console->repo, release_wanted, console);
     repo_set_withheld(console->repo, withdrawn_withheld, console);
+    repo_set_signatures(console->repo, approval_signatures, console);
     if (!withdraw_recover(console, err))
         return false;
     return first_operator(serving, err);

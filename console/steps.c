@@ -1,6 +1,7 @@
 /* What the scheduler does again and again: one row a step. */
 #include "console/campaigns.h"
 #include "console/claims.h"
+#include "console/delivery/approval.h"
 #include "console/delivery/group.h"
 #include "console/delivery/rollout.h"
 #include "console/fleet.h"
@@ -39,6 +40,7 @@ const struct scheduler_row steps[] = {
     {"campaigns_warm", 5000, campaigns_warm_step},
     {"fleet_flush", 3000, fleet_flush},
     {"checkpoint", 5000, checkpoint_step},
+    {"approval", 30000, approval_step},
     {"metadata", 30000, metadata_step},
     {"captures", 30000, captures_step},
     {"people", 600000, people_step},

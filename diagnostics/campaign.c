@@ -107,7 +107,8 @@ bool campaign_wants(struct db_conn *conn, const char *product, const char *image
     struct error err = {0};
     struct db_query *query =
         db_query(conn, "SELECT 1 FROM campaign WHERE product = :product AND image = :image"
-                       " AND version = :version AND state <> 'ended' LIMIT 1");
+                       " AND version = :version AND state <> 'ended'"
+                       " AND (approval = 1 OR approved_by IS NOT NULL) LIMIT 1");
     db_bind_text(query, ":product", product);
     db_bind_text(query, ":image", image);
     db_bind_text(query, ":version", version);
@@ -158,9 +159,25 @@ static void draft_bind(struct db_query *query, const struct campaign_draft *draf
     db_bind_integer(query, ":approval", draft->approvals);
 }
 
+/* Who must agree may have been decided anew since the plan was looked at: a campaign that is made before is
+ * one that the second signature finds, one that is made after asks for it. */
+static bool still_needs(struct act *act, const struct campaign_plan *plan, int approvals, struct error *err)
+{
+    const struct diagnostics_hooks *hooks = &act->diagnostics->hooks;
+    int needed = 1;
+
+    if (hooks->approvals && !hooks->approvals(hooks->context, act->conn, plan->product, &needed, err))
+        return false;
+    return needed == approvals ||
+           error_set(err, ERROR_CONFLICT,
+                     "how many people must agree was changed meanwhile for %s: try again", plan->product);
+}
+
 static bool campaign_insert(struct act *act, const struct campaign_plan *plan,
                             const struct campaign_draft *draft, int64_t now, int64_t *id, struct error *err)
 {
+    if (!still_needs(act, plan, draft->approvals, err))
+        return false;
     struct db_query *query = db_query(
         act->conn, "INSERT INTO campaign (product, image, version, state, since, mode, duration_s, grace_s, "
                    "max_output, collect,"
@@ -194,8 +211,7 @@ static bool first_run(struct act *act, int64_t id, const struct campaign_plan *p
            campaign_next_note(act, id, &draft->schedule, draft->zones, draft->first.day, 1, err);
 }
 
-/* What is due now begins. */
-static bool campaign_begin(struct act *act, int64_t id, int64_t start, int64_t now, struct error *err)
+bool campaign_begin(struct act *act, int64_t id, int64_t start, int64_t now, struct error *err)
 {
     return campaign_set(act, id, start > now ? CAMPAIGN_SCHEDULED : CAMPAIGN_ACTIVE, NULL, err) &&
            run_advance(act, id, 1, now, err);
@@ -207,11 +223,21 @@ static bool list_image(struct diagnostics *diagnostics, const struct campaign_pl
                        const struct campaign_draft *draft, int64_t id, struct error *err)
 {
     ARENA(arena);
+    struct image image;
+    const char *version = draft->image.manifest.version;
 
-    return repo_resign(diagnostics->repo, plan->product, plan->operator_name,
-                       arena_printf(&arena, "%s/%s: campaign %lld with %s", plan->product, plan->image,
-                                    (long long)id, draft->image.manifest.version),
-                       err);
+    if (!repo_resign(diagnostics->repo, plan->product, plan->operator_name,
+                     arena_printf(&arena, "%s/%s: campaign %lld with %s", plan->product, plan->image,
+                                  (long long)id, version),
+                     err))
+        return false;
+    DB_DONE(conn) = db_read(diagnostics->db, err);
+    if (!conn ||
+        !image_find(diagnostics->repo, conn, &arena, plan->product, plan->image, version, &image, err))
+        return false;
+    return image.listed || error_set(err, ERROR_CONFLICT,
+                                     "%s/%s %s cannot be listed: it was withdrawn, or two people sign now",
+                                     plan->product, plan->image, version);
 }
 
 static bool create_in_two(struct diagnostics *diagnostics, const struct campaign_plan *plan,
@@ -225,7 +251,7 @@ static bool create_in_two(struct diagnostics *diagnostics, const struct campaign
                  campaign_insert(&act, plan, draft, now, id, err) &&
                      (!waits || (first_run(&act, *id, plan, draft, err) && run_untime(&act, *id, 1, err))),
                  err) ||
-        (!draft->image.listed && !list_image(diagnostics, plan, draft, *id, err)))
+        (!waits && !draft->image.listed && !list_image(diagnostics, plan, draft, *id, err)))
         return false;
     return waits || (act_begin(&act, diagnostics, plan->operator_name, err) &&
                      act_end(&act,
@@ -255,70 +281,4 @@ bool campaign_create(struct diagnostics *diagnostics, const struct campaign_plan
                        first_run(&act, *id, plan, &draft, err) &&
                        campaign_begin(&act, *id, draft.first.start, now, err),
                    err);
-}
-
-/* --- the second person
- * -------------------------------------------------------------------------------------------- */
-
-static bool may_approve(struct act *act, int64_t id, struct error *err)
-{
-    struct db_query *query = db_query(
-        act->conn, "SELECT created_by, state = 'draft' AND approval = 2 AND approved_by IS NULL FROM campaign"
-                   " WHERE id = :id");
-    const char *by = NULL;
-    bool waits = false;
-
-    db_bind_integer(query, ":id", id);
-    if (db_step(query)) {
-        by = db_text_copy(query, 0, &act->arena);
-        waits = db_integer(query, 1) != 0;
-    }
-    if (!db_end(query, err))
-        return false;
-    if (!by)
-        return error_set(err, ERROR_MISSING, "there is no campaign %lld", (long long)id);
-    if (!waits)
-        return error_set(err, ERROR_CONFLICT, "campaign %lld does not wait for approval", (long long)id);
-    return !string_is(by, act->operator_name) ||
-           error_set(err, ERROR_DENIED, "%s made campaign %lld: another person must approve it", by,
-                     (long long)id);
-}
-
-static bool approval_note(struct act *act, int64_t id, struct error *err)
-{
-    struct db_query *query =
-        db_query(act->conn, "UPDATE campaign SET approved_by = :by, approved_at = :now WHERE id = :id");
-
-    db_bind_text(query, ":by", act->operator_name);
-    db_bind_integer(query, ":now", clock_now());
-    db_bind_integer(query, ":id", id);
-    return db_run(query, NULL, err);
-}
-
-/* It may have been asked for long ago: when its first run is, is thought over. */
-static bool approve(struct act *act, int64_t id, struct error *err)
-{
-    ZONES(zones);
-    struct schedule schedule;
-    struct occurrence first;
-    int64_t now = clock_now();
-
-    zones_begin(&zones, &act->arena);
-    if (!may_approve(act, id, err) || !approval_note(act, id, err) ||
-        !campaign_schedule(act->conn, &act->arena, id, &schedule, err) ||
-        !zones_load(&zones, act->conn, id, err))
-        return false;
-    if (!schedule_occurrence(&schedule, zones.open, zones.count, 0, now, &first))
-        return error_set(err, ERROR_CONFLICT, "campaign %lld has no date left", (long long)id);
-    return run_retime(act, id, 1, &first, err) &&
-           campaign_next_note(act, id, &schedule, &zones, first.day, 1, err) &&
-           campaign_begin(act, id, first.start, now, err);
-}
-
-bool campaign_approve(struct diagnostics *diagnostics, int64_t id, const char *operator_name,
-                      struct error *err)
-{
-    struct act act;
-
-    return act_begin(&act, diagnostics, operator_name, err) && act_end(&act, approve(&act, id, err), err);
 }

@@ -45,7 +45,9 @@ bool campaign_create(struct diagnostics *diagnostics, const struct campaign_plan
  * "needs_approval" inside an open object. The same errors. */
 bool campaign_preview(struct diagnostics *diagnostics, const struct campaign_plan *plan,
                       struct json_writer *writer, struct error *err);
-/* The second person agrees: it begins. DENIED for who made it, CONFLICT when it does not wait for that. */
+/* The second person agrees: the image's version is signed by the approver's key as well where it is not yet
+ * (repo_approve), and it begins. DENIED for who made it, and for who published a version that only this act
+ * would list; CONFLICT when it does not wait for that. */
 bool campaign_approve(struct diagnostics *diagnostics, int64_t id, const char *operator_name,
                       struct error *err);
 /* No device begins any more, none is asked back. */
@@ -62,7 +64,7 @@ bool campaign_return(struct diagnostics *diagnostics, int64_t id, int64_t run, c
 bool campaign_extend(struct diagnostics *diagnostics, int64_t id, int64_t run, const int64_t *device_ids,
                      size_t count, int64_t duration_s, const char *operator_name, struct error *err);
 
-/* Ends a draft that a crash left behind, makes runs ahead. */
+/* Ends a draft that a crash left behind, finishes an approval that one cut off, makes runs ahead. */
 #define CAMPAIGN_DRAFT_S 300
 bool campaign_step(struct diagnostics *diagnostics, int64_t now, struct error *err);
 /* Writes a state with its reason, which may be NULL (the only writer). */
@@ -86,7 +88,8 @@ bool campaign_write(struct db_conn *conn, int64_t id, bool runs, struct json_wri
  * *total the number there are. */
 bool campaign_list(struct db_conn *conn, int64_t before, int64_t limit, struct json_writer *writer,
                    int64_t *last, int64_t *total, struct error *err);
-/* Does a campaign that is not over need this version? True as well when that cannot be told. */
+/* Does a campaign that is not over, and does not wait for approval, need this version? True as well when that
+ * cannot be told. */
 bool campaign_wants(struct db_conn *conn, const char *product, const char *image, const char *version);
 
 #endif

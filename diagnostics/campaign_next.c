@@ -104,13 +104,13 @@ static bool next_make(struct act *act, int64_t id, int64_t now, struct error *er
            run_advance(act, id, number + 1, now, err);
 }
 
-/* One of two things that may be due, by its number; 0: none. */
-static bool due_find(struct diagnostics *diagnostics, int64_t now, int64_t *draft, int64_t *next,
-                     struct error *err)
+/* One each of what may be due, by its number; 0: none. */
+static bool due_find(struct diagnostics *diagnostics, int64_t now, int64_t *draft, int64_t *approved,
+                     int64_t *next, struct error *err)
 {
     DB_DONE(conn) = db_read(diagnostics->db, err);
 
-    *draft = *next = 0;
+    *draft = *approved = *next = 0;
     if (!conn)
         return false;
     struct db_query *query = db_query(
@@ -118,6 +118,12 @@ static bool due_find(struct diagnostics *diagnostics, int64_t now, int64_t *draf
     db_bind_integer(query, ":before", now - CAMPAIGN_DRAFT_S);
     if (db_step(query))
         *draft = db_integer(query, 0);
+    if (!db_end(query, err))
+        return false;
+    query = db_query(conn, "SELECT id FROM campaign WHERE state = 'draft' AND approved_at < :before LIMIT 1");
+    db_bind_integer(query, ":before", now - APPROVAL_REST_S);
+    if (db_step(query))
+        *approved = db_integer(query, 0);
     if (!db_end(query, err))
         return false;
     query = db_query(
@@ -132,10 +138,11 @@ static bool due_find(struct diagnostics *diagnostics, int64_t now, int64_t *draf
 
 bool campaign_step(struct diagnostics *diagnostics, int64_t now, struct error *err)
 {
-    int64_t draft, next;
+    int64_t draft, approved, next;
     struct act act;
 
-    if (!due_find(diagnostics, now, &draft, &next, err))
+    if (!due_find(diagnostics, now, &draft, &approved, &next, err) ||
+        (approved && !campaign_approved(diagnostics, approved, err)))
         return false;
     if (draft && (!act_begin(&act, diagnostics, NULL, err) ||
                   !act_end(&act, campaign_set(&act, draft, CAMPAIGN_ENDED, NULL, err), err)))

@@ -26,6 +26,13 @@ struct campaign_draft {
 bool campaign_draft(struct diagnostics *diagnostics, struct arena *arena, const struct campaign_plan *plan,
                     int64_t now, struct campaign_draft *draft, struct error *err);
 
+/* campaign.c: what is due now begins. */
+bool campaign_begin(struct act *act, int64_t id, int64_t start, int64_t now, struct error *err);
+
+/* campaign_approve.c: an approval that was noted and, after a crash, not followed. */
+#define APPROVAL_REST_S 5
+bool campaign_approved(struct diagnostics *diagnostics, int64_t id, struct error *err);
+
 /* campaign_zones.c: the zones of a campaign's devices. */
 struct zones {
     struct zone **open;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "console/audit.h"
 #include "console/console.h"
+#include "console/delivery/approval.h"
 #include "console/events.h"
 #include "diagnostics/diagnostics.h"
 #include "repo/name.h"
@@ -211,5 +212,6 @@ bool product_set(struct console *console, const char *product, const struct json
     if (!db_commit(conn, err))
         return false;
     events_send(console->events, "product", "{\"product\":\"%s\"}", product);
-    return true;
+    return !json_get(given, PRODUCT_APPROVAL) || approval_follow(console, product, err) ||
+           error_add(err, "it is set, but who signs is not signed yet; that is tried again");
 }

@@ -41,8 +41,8 @@ bool product_settings_each(struct db_conn *conn, product_each *each, void *conte
 
 /* Sets what `settings` ({"release.proven_on":1, …}; numbers also as text, as the command line has them)
  * names, all or none; also of a product that has nothing else yet. Audited, one row a setting that changed.
- * INPUT with the key's rule; DENIED when a key needs an administrator and the operator is none. Call it
- * without a connection in hand. */
+ * `approval` is signed for before this returns. INPUT with the key's rule; DENIED when a key needs an
+ * administrator and the operator is none. Call it without a connection in hand. */
 bool product_set(struct console *console, const char *product, const struct json *settings,
                  const char *operator_name, bool is_admin, struct error *err);
 

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "console/campaigns.h"
 #include "console/checkin.h"
+#include "console/delivery/approval.h"
 #include "console/delivery/release.h"
 #include "console/delivery/rollout.h"
 #include "console/delivery/withdraw.h"
@@ -41,6 +42,7 @@ int small_setup(void **state)
     assert_ok(console->diagnostics, err);
     repo_set_wanted(console->repo, release_wanted, console);
     repo_set_withheld(console->repo, withdrawn_withheld, console);
+    repo_set_signatures(console->repo, approval_signatures, console);
     *state = small;
     return 0;
 }
