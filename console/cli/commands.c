@@ -171,7 +171,7 @@ static const struct cli_option hold_options[] = {
     {0},
 };
 static const struct cli_option hook_options[] = {
-    {"url", "URL", OPTION_ONE, "https, or http to this machine"},
+    {"to", "URL", OPTION_ONE, "https, or http to this machine"},
     {"event", "E", OPTION_EACH, "alarm, rollout or campaign (default: all)"},
     {0},
 };

@@ -17,13 +17,13 @@ static const char *hook_path(struct cli *cli, const char *rest)
 int cli_hook_create(struct cli *cli)
 {
     static const struct column columns[] = {{"HOOK", "name"}, {"URL", "url"}, {"SECRET", "secret"}, {0}};
-    const char *url = cli_value(cli, "url");
+    const char *url = cli_value(cli, "to");
     struct json_writer writer;
     size_t count;
     TEXT(body);
 
     if (!url)
-        return cli_usage(cli, "--url URL is needed");
+        return cli_usage(cli, "--to URL is needed");
     const char **events = cli_values(cli, "event", &count);
     json_write_init(&writer, &body);
     json_write_object(&writer, NULL);

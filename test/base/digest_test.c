@@ -22,6 +22,23 @@ static void sha256_gives_the_values_of_fips_180(void **state)
     assert_string_equal(hex, EMPTY);
 }
 
+/* RFC 4231, cases 1, 2 and 6. */
+static void hmac_gives_the_values_of_rfc_4231(void **state)
+{
+    uint8_t key[131];
+    char hex[HMAC_HEX];
+
+    (void)state;
+    memset(key, 0x0b, 20);
+    hmac_sha256_hex(key, 20, "Hi There", 8, hex);
+    assert_string_equal(hex, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+    hmac_sha256_hex("Jefe", 4, "what do ya want for nothing?", 28, hex);
+    assert_string_equal(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    memset(key, 0xaa, sizeof(key));
+    hmac_sha256_hex(key, sizeof(key), "Test Using Larger Than Block-Size Key - Hash Key First", 54, hex);
+    assert_string_equal(hex, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
 static void a_hash_in_parts_is_the_hash_of_the_whole(void **state)
 {
     uint8_t whole[SHA256_SIZE], parts[SHA256_SIZE];
@@ -163,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_hash_at_the_same_time),
         cmocka_unit_test(sha256_gives_the_values_of_fips_180),
+        cmocka_unit_test(hmac_gives_the_values_of_rfc_4231),
         cmocka_unit_test(a_hash_in_parts_is_the_hash_of_the_whole),
         cmocka_unit_test(a_file_is_hashed_from_its_start_and_keeps_its_offset),
         cmocka_unit_test(only_64_lower_case_digits_are_a_hash),

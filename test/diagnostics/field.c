@@ -56,6 +56,17 @@ static bool hook_approvals(void *context, struct db_conn *conn, const char *prod
     return true;
 }
 
+static bool hook_limits(void *context, struct db_conn *conn, const char *product,
+                        struct capture_limits *limits, struct error *err)
+{
+    struct field *field = context;
+
+    (void)conn, (void)err;
+    assert_string_equal(product, "demo");
+    *limits = field->limits;
+    return true;
+}
+
 static void publish_image(struct field *field)
 {
     static const char limits[] =
@@ -110,7 +121,8 @@ static void field_open(struct field *field)
                                             .told = hook_told,
                                             .wish = hook_wish,
                                             .zone = hook_zone,
-                                            .approvals = hook_approvals};
+                                            .approvals = hook_approvals,
+                                            .capture_limits = hook_limits};
 
     snprintf(path, sizeof path, "%s/console.db", field->scratch.path);
     field->db = db_open(path, schema_migrations, &err);
