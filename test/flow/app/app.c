@@ -2,7 +2,7 @@
  * under the set it adopted, and notices every failed read and every wrong byte.
  *
  *   app --status FILE [--asset NAME] [--reject VERSION [--while FILE]] [--mute] [--crash VERSION]
- * [--ignore-term]
+ *       [--ignore-term] [--pause MS]
  *
  * An asset's file VERSION holds one line; every line of every file of the asset must be that line. FILE gets,
  * renamed into place ten times a second:
@@ -28,6 +28,7 @@
 struct app {
     const char *status, *asset, *reject, *crash, *while_there; /* a file: rejects only while it is there */
     bool mute;
+    int pause_ms; /* of other work between evaluations */
     int socket, set_fd;
     char set[64], version[128], line[65536];
     size_t filled;
@@ -203,7 +204,7 @@ static void socket_read(struct app *app)
 
 int main(int argc, char **argv)
 {
-    static struct app app = {.asset = "model", .socket = -1, .set_fd = -1};
+    static struct app app = {.asset = "model", .pause_ms = 2, .socket = -1, .set_fd = -1};
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--mute") == 0)
@@ -220,6 +221,8 @@ int main(int argc, char **argv)
             app.while_there = value, i++;
         else if (value && strcmp(argv[i], "--crash") == 0)
             app.crash = value, i++;
+        else if (value && strcmp(argv[i], "--pause") == 0)
+            app.pause_ms = atoi(value), i++;
         else
             return fprintf(stderr, "app: %s?\n", argv[i]), 2;
     }
@@ -232,6 +235,6 @@ int main(int argc, char **argv)
         socket_read(&app);
         evaluate(&app);
         status_write(&app);
-        usleep(2000); /* 2 ms of other work between evaluations */
+        usleep((useconds_t)app.pause_ms * 1000);
     }
 }

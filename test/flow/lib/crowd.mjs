@@ -14,10 +14,23 @@ export async function each(items, width, work) {
   await Promise.all(Array.from({ length: width }, async () => { for (const [index, item] of left) await work(item, index); }));
 }
 
+/** All rows of a list, page by page. */
+export async function pages(world, path) {
+  const rows = [];
+  for (let after = ''; after !== null;) {
+    const answer = await fetch(`${world.url}/api/v1${path}${path.includes('?') ? '&' : '?'}limit=1000${after}`, { headers: { authorization: `Bearer ${world.token}` } });
+    if (!answer.ok) throw new Error(`GET ${path}: ${answer.status} ${await answer.text()}`);
+    rows.push(...await answer.json());
+    const next = answer.headers.get('x-next');
+    after = next ? `&after=${encodeURIComponent(next)}` : null;
+  }
+  return rows;
+}
+
 /* How a device behaves; each answers for itself. */
 const plain = {
   adopts: () => true,      // (asset, version): takes it up; a string: refuses it for that reason
-  hears: () => true,       // (order): false: falls silent on it, for good
+  hears: () => true,       // (order): false: falls silent on it, until `wake`; 'later': asks again, as one that lost the answer
   runs: () => 'done',      // (run): 'done', or { code, text } to fail with
 };
 
@@ -27,6 +40,8 @@ class Simulated extends Hand {
     Object.assign(this, { crowd, name, ways: { ...plain, ...ways }, silent: false, work: new Map(), failed: new Map() });
     this.said.app = { state: 'running', pid: 7, since: new Date().toISOString().replace(/\.\d+/, '') };
     this.started = 0; // diagnostic runs that began
+    this.orders = [];   // that it took: what they say, as text
+    this.told = {};     // asset: the versions that orders named for it, each time another one
   }
   call(method, path, body, { token = this.token, headers = {} } = {}) {
     const bytes = body === undefined ? null : Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
@@ -83,12 +98,19 @@ class Simulated extends Hand {
   }
   async take(order) {
     if (order.seq <= this.said.order_seq) throw new Error(`${this.name}: order ${order.seq} after ${this.said.order_seq}`);
-    if (!this.ways.hears(order)) { this.silent = true; return; }
+    const heard = this.ways.hears(order);
+    if (heard === 'later') return;
+    if (!heard) { this.silent = true; return; }
     this.said.order_seq = order.seq;
+    this.orders.push(canonical({ set: order.set, runs: order.runs }));
+    for (const { asset, version } of order.set) {
+      this.told[asset] ??= [];
+      if (this.told[asset].at(-1) !== version) this.told[asset].push(version);
+    }
     const changed = [];
     for (const { asset, version } of order.set) {
       const has = this.said.assets[asset];
-      if (has?.version === version) { delete has.wanted; delete has.reason; continue; }
+      if (has?.version === version) { this.said.assets[asset] = { version, sha256: has.sha256, state: 'idle', result: 1 }; continue; }
       const verdict = this.ways.adopts(asset, version);
       if (verdict === true) {
         this.said.assets[asset] = { version, sha256: await this.crowd.manifest(this.product, asset, version), state: 'idle', result: 1 };
@@ -141,19 +163,19 @@ class Simulated extends Hand {
   }
   async live() {
     await later(Math.random() * 1000);
-    while (!this.crowd.stopping && !this.silent) {
-      const wait = await this.turn();
-      for (let end = Date.now() + wait * 1000 * (0.9 + Math.random() * 0.2); Date.now() < end && !this.crowd.stopping;) await later(Math.min(200, end - Date.now()));
+    while (!this.crowd.stopping) {
+      const wait = this.silent ? 0.2 : Math.min(await this.turn(), this.crowd.idle);
+      await this.crowd.pause(wait * 1000 * (0.9 + Math.random() * 0.2));
     }
     await Promise.all(this.work.values());
   }
 }
 
 export class Crowd {
-  /** `ways(name, index)`: how that one behaves. */
-  static async open(world, count, { product = 'demo', prefix = 'sim', hardware = null, ways = () => ({}) } = {}) {
+  /** `ways(name, index)`: how that one behaves. `idle`: the devices' own poll.idle_s, in seconds. */
+  static async open(world, count, { product = 'demo', prefix = 'sim', hardware = null, idle = Infinity, ways = () => ({}) } = {}) {
     const crowd = new Crowd();
-    Object.assign(crowd, { world, stopping: false, checkins: 0, on: 0, most: 0, manifests: new Map(), devices: [] });
+    Object.assign(crowd, { world, idle, stopping: false, asleep: new Set(), checkins: 0, on: 0, most: 0, manifests: new Map(), devices: [] });
     const { ca } = await world.api('POST', '/claims', { product });
     crowd.agent = new Agent({ keepAlive: true, maxSockets: SOCKETS, ca });
     const digits = String(count - 1).length;
@@ -175,9 +197,20 @@ export class Crowd {
     if (!this.manifests.has(key)) this.manifests.set(key, this.world.api('GET', `/assets/${product}/${asset}/versions/${version}`).then((one) => one.sha256));
     return this.manifests.get(key);
   }
+  /** Waits so long, or until the crowd closes. */
+  pause(ms) {
+    if (this.stopping) return null;
+    return new Promise((done) => {
+      const sleeper = { done, timer: setTimeout(() => { this.asleep.delete(sleeper); done(); }, ms) };
+      this.asleep.add(sleeper);
+    });
+  }
   count(test) { return this.devices.filter(test).length; }
+  /** Those that had fallen silent are heard again. */
+  wake() { for (const device of this.devices) device.silent = false; }
   async close() {
     this.stopping = true;
+    for (const { done, timer } of this.asleep) { clearTimeout(timer); done(); }
     await this.lives;
     this.agent.destroy();
     if (this.broken) throw this.broken;
