@@ -17,8 +17,9 @@
 #define TURN_MS 10    /* of a step, for the next devices */
 #define CUT_OFF_S 300 /* a draft whose version was being listed when the console died */
 #define WARM_S 60
-#define WARM_MOST 2000 /* devices of the next step that come often */
-#define JOIN_MS 5000   /* and a second more for each thousand devices of the fleet */
+#define WARM_AGAIN_MS 5000 /* a stage that begins makes others the next */
+#define WARM_MOST 2000     /* devices of the next step that come often */
+#define JOIN_MS 5000       /* and a second more for each thousand devices of the fleet */
 
 /* --- opening
  * ------------------------------------------------------------------------------------------------------- */
@@ -236,7 +237,7 @@ static void tell(struct console *console)
 /* Who is asked next comes often already: those of this stage, then of the next. */
 static bool warm(struct console *console, struct error *err)
 {
-    if (clock_boot_ms() - console->rollouts->warmed_ms < WARM_S * 500 && console->rollouts->warmed_ms)
+    if (clock_boot_ms() - console->rollouts->warmed_ms < WARM_AGAIN_MS && console->rollouts->warmed_ms)
         return true;
     console->rollouts->warmed_ms = clock_boot_ms();
     DB_DONE(conn) = db_read(console->db, err);
