@@ -69,12 +69,33 @@ int cli_asset_history(struct cli *cli)
     return EXIT_DONE;
 }
 
+/* --group G --end: DELETE instead of POST. */
+static int release_end(struct cli *cli)
+{
+    const char *path, *group = cli_value(cli, "group");
+    struct http_answer answer = {0};
+
+    if (!group || cli->word_count != 1 || cli_flag(cli, "force") || cli_value(cli, "reason"))
+        return cli_usage(cli, "--end takes PRODUCT/ASSET and --group G, nothing else: a product's release is"
+                              " replaced, never ended");
+    if (!cli_asset_path(cli, cli->words[0], &path) ||
+        !cli_call(cli, "DELETE",
+                  arena_printf(&cli->arena, "%s/release?group=%s", path, url_encode(&cli->arena, group)),
+                  NULL, &answer))
+        return cli_fail(cli);
+    return EXIT_DONE;
+}
+
 int cli_asset_release(struct cli *cli)
 {
     static const struct column fields[] = {{"product", "product"},  {"asset", "asset"},
                                            {"released", "version"}, {"group", "group"},
                                            {"devices", "devices"},  {0}};
     const char *path;
+    if (cli_flag(cli, "end"))
+        return release_end(cli);
+    if (cli->word_count != 2)
+        return cli_usage(cli, "PRODUCT/ASSET and V are needed");
     if (cli_flag(cli, "force") && !cli_value(cli, "reason"))
         return cli_usage(cli, "--force needs --reason TEXT");
     if (!cli_asset_path(cli, cli->words[0], &path))

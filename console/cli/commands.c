@@ -32,6 +32,7 @@ static const struct cli_option publish_options[] = {
 };
 static const struct cli_option release_options[] = {
     {"group", "G", OPTION_ONE, "only the group's devices"},
+    {"end", NULL, OPTION_FLAG, "end the group's release: the product's holds again (no V)"},
     {"force", NULL, OPTION_FLAG, "also when V is not proven on enough devices; needs a reason"},
     {"reason", "TEXT", OPTION_ONE, "why, for the audit log and the history"},
     {0},
@@ -184,7 +185,7 @@ const struct command cli_commands[] = {
     {"asset", "publish", "PRODUCT/ASSET PATH…", 2, -1,
      "publish a version: a folder gives its contents, a file its base name", publish_options,
      cli_asset_publish},
-    {"asset", "release", "PRODUCT/ASSET V", 2, 2, "devices of the product run V from their next check-in on",
+    {"asset", "release", "PRODUCT/ASSET V", 1, 2, "devices of the product run V from their next check-in on",
      release_options, cli_asset_release},
     {"asset", "withdraw", "PRODUCT/ASSET V", 2, 2, "offer V to nobody any more, and list who runs it",
      withdraw_options, cli_asset_withdraw},

@@ -10,7 +10,7 @@ const lines = (version) => ({ VERSION: `${version}\n`, 'weights.txt': `${version
 const settings = (name) => ({ 'app.command': `${app} --status ${path.join(world.folder, `${name}.json`)}`, 'app.adopt.timeout_s': '20' });
 const publish = (version) => world.publish('cams/model', version, lines(version));
 const tag = (name, ...tags) => world.api('PUT', `/devices/${name}/tags`, { tags });
-const endOfGroup = (group) => world.api('DELETE', `/assets/cams/model/release?group=${group}`);
+const endOfGroup = (group) => world.locum('asset', 'release', 'cams/model', '--group', group, '--end').then(({ code, stderr }) => assert.equal(code, 0, stderr));
 const asset = () => world.json('asset', 'show', 'cams/model');
 const version = async (wanted) => (await asset()).versions.find((each) => each.version === wanted);
 /** A command that must fail with this exit code; gives what it said. */
@@ -47,7 +47,10 @@ test('a release to a group reaches its members alone, and ends for them alone', 
   assert.equal(other.wanted.model, '1.0.0');
   assert.deepEqual((await asset()).releases.map((each) => [each.group, each.version]), [[null, '1.0.0'], ['lab', '1.1.0']]);
   assert.match(await refused(5, 'group', 'delete', 'lab'), /release/);
+  assert.match(await refused(2, 'asset', 'release', 'cams/model', '--end'), /--group G/);
+  assert.match(await refused(2, 'asset', 'release', 'cams/model', '--group', 'lab'), /V are needed/);
   await endOfGroup('lab');
+  await refused(3, 'asset', 'release', 'cams/model', '--group', 'lab', '--end');
   await proven(one, '1.0.0');
 });
 
@@ -84,7 +87,7 @@ test('where the product asks for it, only what runs somewhere is released; force
   await publish('1.2.0');
   await refused(2, 'product', 'set', 'cams', 'markers=required', 'release.proven_on=1001');
   const set = await world.json('product', 'set', 'cams', 'release.proven_on=1');
-  assert.deepEqual(set.settings, { 'release.proven_on': 1, markers: 'optional', approval: 'one', 'capture.keep_days': 0 });
+  assert.deepEqual(set.settings, { 'release.proven_on': 1, markers: 'optional', approval: 'one', 'capture.keep_days': 0, 'capture.device_quota': 2 ** 30, 'capture.campaign_quota': 0 });
   const said = await refused(5, 'asset', 'release', 'cams/model', '1.2.0');
   assert.match(said, /proven on 0 devices, and the product asks for 1/);
   assert.match(said, /pin it to a test device first: locum device pin NAME cams\/model 1\.2\.0/);

@@ -106,6 +106,7 @@ test('history and files tell who, when, why and the hashes', async () => {
   await visit(page, world, '/assets/demo/detector/history');
   await page.getByText('The first one.').waitFor();
   assert.equal(await page.locator('.timeline li').count(), 2);
+  assert.match(await page.locator('.timeline-what').first().textContent(), /^published 1\.1\.0$/);
   await visit(page, world, '/assets/demo/detector/files?version=1.0.0');
   const saved = page.waitForEvent('download');
   await page.getByRole('link', { name: 'model.bin' }).click();

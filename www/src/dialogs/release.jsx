@@ -101,7 +101,8 @@ export function EndReleaseDialog({ product, asset, group, close, done }) {
         close();
     }
     return (
-        <FormDialog title={`End the release of ${asset} to ${group}`} close={close} submit={submit} danger verb={`End for ${members.data ? plural(members.data.count, "device") : "the group"}`} why={weight.why}>
+        <FormDialog title={`End the release of ${asset} to ${group}`} close={close} submit={submit} danger verb={`End for ${members.data ? plural(members.data.count, "device") : "the group"}`} why={weight.why}
+            command={`locum asset release ${shell(`${product}/${asset}`)} --group ${shell(group)} --end`}>
             <p>From their next check-in on, devices of <strong>{group}</strong> run what is released for {product}, if anything is.</p>
             {weight.fields}
         </FormDialog>

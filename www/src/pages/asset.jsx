@@ -135,6 +135,9 @@ function VersionActions({ asset, version, open }) {
     );
 }
 
+/* Deeds as git's history names them, in words. */
+const DEEDS = { publish: "published", release: "released", group_release: "released to a group", withdraw: "withdrawn", list: "signed anew" };
+
 function History({ product, name }) {
     const history = useResource(at`/assets/${product}/${name}/history`, wants.asset(product, name));
     return (
@@ -144,7 +147,7 @@ function History({ product, name }) {
                     {rows.map((row) => (
                         <li key={row.commit + row.what}>
                             <span class="timeline-at"><Time at={row.at} /><Short text={row.commit} size={10} /></span>
-                            <span class="timeline-what">{row.what} <code>{row.version}</code></span>
+                            <span class="timeline-what">{DEEDS[row.what] ?? row.what}{row.version && <> <code>{row.version}</code></>}</span>
                             <span class="wrap"><span class="muted">{row.author}</span>{row.message && <> · {row.message}</>}</span>
                         </li>
                     ))}
