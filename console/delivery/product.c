@@ -7,6 +7,7 @@
 #include "console/events.h"
 #include "diagnostics/diagnostics.h"
 #include "repo/name.h"
+#include "repo/repo.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -54,6 +55,19 @@ static void setting_default(const struct setting *setting, char value[PRODUCT_VA
 /* --- reading
  * ------------------------------------------------------------------------------------------------------ */
 
+/* Nobody set it here, but git may say that two sign: a console whose database was lost. */
+static bool approval_default(struct db_conn *conn, const char *product, char value[PRODUCT_VALUE_SIZE],
+                             struct error *err)
+{
+    int signatures;
+
+    if (!repo_signed_by(conn, product, &signatures, err))
+        return false;
+    if (signatures > 1)
+        strcpy(value, "two");
+    return true;
+}
+
 static bool setting_read(struct db_conn *conn, const char *product, const struct setting *setting,
                          char value[PRODUCT_VALUE_SIZE], struct error *err)
 {
@@ -63,9 +77,11 @@ static bool setting_read(struct db_conn *conn, const char *product, const struct
     db_bind_text(query, ":product", product);
     db_bind_text(query, ":key", setting->key);
     setting_default(setting, value);
-    if (db_step(query))
+    bool found = db_step(query);
+    if (found)
         snprintf(value, PRODUCT_VALUE_SIZE, "%s", db_text(query, 0));
-    return db_end(query, err);
+    return db_end(query, err) && (found || !string_is(setting->key, PRODUCT_APPROVAL) ||
+                                  approval_default(conn, product, value, err));
 }
 
 bool product_setting_text(struct db_conn *conn, const char *product, const char *key,
