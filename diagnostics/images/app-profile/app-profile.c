@@ -68,10 +68,12 @@ static long profile(struct program *program, FILE *csv)
 {
     struct look before = {.pid = -1}, now;
     long rows = 0;
-    int64_t start = program_now_ns();
-    for (long n = 0; !program_is_over(program); n++) {
-        program_wait_until(start + n * LOOK_EVERY_NS);
+    int64_t due = program_now_ns();
+    for (long n = 0; !program_is_over(program); n++, due += LOOK_EVERY_NS) {
+        program_wait_until(due);
         look_take(&now);
+        if (now.at_ns - due > LOOK_EVERY_NS / 2)
+            due = now.at_ns; /* what was missed on a busy device is not made up for */
         bool same = now.pid == before.pid && now.start_time == before.start_time;
         if (!same)
             say_who(program, &now);
