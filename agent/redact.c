@@ -1,5 +1,6 @@
 #include "agent/redact.h"
 
+#include "base/pattern.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -14,56 +15,40 @@
 /* --- patterns
  * ---------------------------------------------------------------------------------------------------- */
 
-/* The larger number of "{n}", "{n,}" or "{n,m}"; 1 when it is none. */
-static int64_t repeat_of(const char *brace)
+static bool compile(const char *pattern, regex_t *regex, struct error *err)
 {
-    char *end;
-    int64_t from = strtoll(brace + 1, &end, 10), to;
-    if (end == brace + 1)
-        return 1;
-    to = *end == ',' && end[1] >= '0' && end[1] <= '9' ? strtoll(end + 1, &end, 10) : from;
-    int64_t most = from > to ? from : to;
-    return most < 1 ? 1 : most;
+    char why[100];
+    if (!pattern_check(pattern, err))
+        return false;
+    int bad = regcomp(regex, pattern, REG_EXTENDED);
+    if (bad == 0)
+        return true;
+    regerror(bad, NULL, why, sizeof why);
+    return error_set(err, ERROR_INPUT, "the pattern \"%.200s\": %s", pattern, why);
 }
 
-/* The matcher builds a machine of all repetitions multiplied out, and tries every way of a back reference. */
-static bool is_bounded(const char *pattern, struct error *err)
+bool redact_check(const char *const *patterns, struct error *err)
 {
-    int64_t repeat = 1;
-    for (const char *at = pattern; *at != '\0'; at++) {
-        if (*at == '\\' && at[1] != '\0') {
-            at++;
-            if (*at >= '1' && *at <= '9')
-                return error_set(err, ERROR_INPUT, "the pattern \"%.200s\": back references are not allowed",
-                                 pattern);
-        } else if (*at == '{') {
-            int64_t one = repeat_of(at);
-            repeat = one > REDACT_REPEAT_MOST ? one : repeat * one;
-            if (repeat > REDACT_REPEAT_MOST)
-                return error_set(err, ERROR_INPUT, "the pattern \"%.200s\" repeats more than %d times",
-                                 pattern, REDACT_REPEAT_MOST);
-        }
+    regex_t regex;
+    for (size_t i = 0; patterns != NULL && patterns[i] != NULL; i++) {
+        if (i == REDACT_PATTERNS)
+            return error_set(err, ERROR_INPUT, "more than %d patterns", REDACT_PATTERNS);
+        if (!compile(patterns[i], &regex, err))
+            return false;
+        regfree(&regex);
     }
     return true;
 }
 
 bool redact_init(struct redact *redact, const char *const *patterns, struct error *err)
 {
-    char why[100];
     *redact = (struct redact){0};
     for (; patterns != NULL && *patterns != NULL; patterns++) {
         if (redact->count == REDACT_PATTERNS)
             error_set(err, ERROR_INPUT, "more than %d patterns", REDACT_PATTERNS);
-        else if (!is_bounded(*patterns, err))
-            ;
-        else {
-            int bad = regcomp(&redact->patterns[redact->count], *patterns, REG_EXTENDED);
-            if (bad == 0) {
-                redact->count++;
-                continue;
-            }
-            regerror(bad, NULL, why, sizeof why);
-            error_set(err, ERROR_INPUT, "the pattern \"%.200s\": %s", *patterns, why);
+        else if (compile(*patterns, &redact->patterns[redact->count], err)) {
+            redact->count++;
+            continue;
         }
         redact_end(redact);
         return false;
@@ -81,18 +66,20 @@ void redact_end(struct redact *redact)
 /* --- lines
  * ------------------------------------------------------------------------------------------------------- */
 
-/* Marks in `blot` (one byte for each of the line's) what a pattern matches. */
-static void blot(const regex_t *pattern, const char *line, size_t size, char *blots)
+/* Marks in `blot` (one byte for each of the line's) what a pattern matches. False when the matcher gave up:
+ * what it did not look at is not known to be clean. */
+static bool blot(const regex_t *pattern, const char *line, size_t size, char *blots)
 {
     regmatch_t match = {.rm_so = 0, .rm_eo = (regoff_t)size};
-    int flags = REG_STARTEND;
-    while (match.rm_so <= (regoff_t)size && regexec(pattern, line, 1, &match, flags) == 0) {
+    int flags = REG_STARTEND, answer = 0;
+    while (match.rm_so <= (regoff_t)size && (answer = regexec(pattern, line, 1, &match, flags)) == 0) {
         memset(blots + match.rm_so, 1, (size_t)(match.rm_eo - match.rm_so));
         /* Nothing matched: the next may begin behind it. */
         match.rm_so = match.rm_eo > match.rm_so ? match.rm_eo : match.rm_eo + 1;
         match.rm_eo = (regoff_t)size;
         flags |= REG_NOTBOL;
     }
+    return answer == 0 || answer == REG_NOMATCH;
 }
 
 struct state {
@@ -118,7 +105,8 @@ static bool put_line(struct state *state, const char *line, size_t size, struct 
 {
     memset(state->blots, 0, size);
     for (size_t i = 0; i < state->redact->count; i++)
-        blot(&state->redact->patterns[i], line, size, state->blots);
+        if (!blot(&state->redact->patterns[i], line, size, state->blots))
+            return error_set(err, ERROR_LIMIT, "its patterns want too much memory");
     for (size_t from = 0, to; from < size; from = to) {
         for (to = from + 1; to < size && state->blots[to] == state->blots[from]; to++)
             ;

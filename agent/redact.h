@@ -17,7 +17,6 @@
 #define REDACT_PATTERNS 16
 #define REDACT_LINE (64 << 10)     /* bytes of the longest line that is looked at */
 #define REDACT_WORD "[redacted]"   /* stands in the place of a match */
-#define REDACT_REPEAT_MOST 1000    /* all {n,m} of a pattern multiplied */
 #define REDACT_TIME_MS (60 * 1000) /* of all files of a run together */
 
 struct redact {
@@ -28,6 +27,7 @@ struct redact {
 
 /* POSIX extended regular expressions (POSIX.1-2017, 9.4), bytewise; `patterns` NULL-terminated, or NULL:
  * none. INPUT with the pattern and what is wrong with it. */
+bool redact_check(const char *const *patterns, struct error *err); /* keeps none, so that it stays small */
 bool redact_init(struct redact *redact, const char *const *patterns, struct error *err);
 void redact_end(struct redact *redact);
 

@@ -22,7 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PROVER_CPU_S 600 /* patterns and texts to redact are foreign; without them there is no bound */
+#define PROVER_DATA (256 << 20) /* bytes */
+#define PROVER_CPU_S 600        /* patterns and texts to redact are foreign; without them there is no bound */
 #define SANDBOX_ROOT "keeper/root"
 
 static void tell(struct runner *runner, const char *state)
@@ -79,6 +80,15 @@ static void proved(void *context, short events)
     become_idle(runner);
 }
 
+/* The matcher keeps every state that it has been in, and the app, which is back, must not pay for that. */
+static void limit_memory(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) &&                                                                        \
+    !defined(__SANITIZE_THREAD__) /* their shadows are larger than any limit */
+    (void)setrlimit(RLIMIT_DATA, &(struct rlimit){PROVER_DATA, PROVER_DATA});
+#endif
+}
+
 __attribute__((noreturn)) static void prove_in_child(const struct runner *runner, int output_fd)
 {
     struct error err = {0};
@@ -87,8 +97,10 @@ __attribute__((noreturn)) static void prove_in_child(const struct runner *runner
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);
-    if (runner->plan.redact != NULL)
+    if (runner->plan.redact != NULL) {
         (void)setrlimit(RLIMIT_CPU, &(struct rlimit){PROVER_CPU_S, PROVER_CPU_S});
+        limit_memory();
+    }
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* one prover only: the next keeper has its own */
     bool good = run_prove(runner, output_fd, &err);
     if (!good)

@@ -164,7 +164,7 @@ static void note_last(struct copy *copy, const char *path, const struct stat *st
 static const char *why_not(const struct error *err)
 {
     if (err->kind == ERROR_LIMIT)
-        return strstr(err->text, "patterns") != NULL ? "redacting it took too long"
+        return strstr(err->text, "patterns") != NULL ? "redacting it took too long or too much memory"
                                                      : "the device's disk is full";
     return "it could not be copied";
 }

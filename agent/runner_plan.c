@@ -82,7 +82,6 @@ static bool read_redact(struct arena *arena, const struct json *request, struct 
                         struct error *err)
 {
     const struct json *patterns;
-    struct redact compiled;
     if (json_get(request, "redact") == NULL)
         return true;
     if (!json_need_array(request, "redact", &patterns, err))
@@ -94,10 +93,7 @@ static bool read_redact(struct arena *arena, const struct json *request, struct 
             return error_set(err, ERROR_INPUT, "\"redact\" must hold patterns");
         plan->redact[n++] = arena_strdup(arena, one->string);
     }
-    if (!redact_init(&compiled, (const char *const *)plan->redact, err))
-        return error_add(err, "redact");
-    redact_end(&compiled);
-    return true;
+    return redact_check((const char *const *)plan->redact, err) || error_add(err, "redact");
 }
 
 bool run_is_beside(const struct run_plan *plan)

@@ -2,6 +2,7 @@
 #include "diagnostics/campaign_parts.h"
 
 #include "base/clock.h"
+#include "base/pattern.h"
 #include "base/text.h"
 
 #include <regex.h>
@@ -63,6 +64,8 @@ static bool redact_check(const char *const *patterns, struct error *err)
         if (++count > REDACT_MOST || !**patterns || strlen(*patterns) > REDACT_PATTERN_MOST)
             return error_set(err, ERROR_INPUT, "\"redact\" is at most %d patterns of at most %d bytes",
                              REDACT_MOST, REDACT_PATTERN_MOST);
+        if (!pattern_check(*patterns, err))
+            return error_add(err, "\"redact\"");
         if (regcomp(&regex, *patterns, REG_EXTENDED | REG_NOSUB))
             return error_set(err, ERROR_INPUT, "\"redact\": \"%.100s\" is no POSIX extended pattern",
                              *patterns);

@@ -137,8 +137,15 @@ static void what_grows_by_redaction_is_cut_where_the_room_ends(void **state)
 static void patterns_that_could_run_or_grow_without_end_are_refused_by_name(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"(",       "[a",         "a{2,1}", "(a)\\1", "((a{100}){100}){100}",
-                                      "a{1001}", "(a{40}){40}"};
+    static const char *const bad[] = {"(",
+                                      "[a",
+                                      "a{2,1}",
+                                      "(a)\\1",
+                                      "((a{100}){100}){100}",
+                                      "a{1001}",
+                                      "(a{40}){40}",
+                                      "((((((((((a)+)+)+)+)+)+)+)+)+)+",
+                                      "((a{,99}){,99}){,99}"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct redact redact;
         struct error err = {0};

@@ -395,19 +395,24 @@ static void a_second_person_approves_and_nobody_approves_their_own(void **state)
 static void a_plan_that_its_image_is_not_signed_for_is_refused(void **state)
 {
     static const char *const much[] = {"proc", NULL}, *const broken[] = {"(", NULL};
+    static const char *const explodes[] = {
+        "((((((((((((((((((((((((((((((a)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+"
+        ")+)+)+)+)+)+)+)+)+)+)+)+",
+        NULL};
     struct field *field = *state;
-    struct campaign_plan plans[5];
+    struct campaign_plan plans[6];
     struct error err = {0};
     int64_t id;
 
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         plans[i] = plan_of(field, 1);
     plans[0].mode = "beside";
     plans[1].collect = (const char **)much;
     plans[2].redact = (const char **)broken;
     plans[3].max_output = MAX_OUTPUT + 1;
     plans[4].max_failures = "5%%";
-    for (int i = 0; i < 5; i++)
+    plans[5].redact = (const char **)explodes;
+    for (int i = 0; i < 6; i++)
         assert_refused(campaign_create(field->diagnostics, &plans[i], &id, &err), err, ERROR_INPUT);
 }
 
