@@ -49,6 +49,8 @@ const Product = later("Product");
 const Rollouts = later("Rollouts");
 const NewRollout = later("NewRollout");
 const Rollout = later("Rollout");
+const Hooks = later("Hooks");
+const Hook = later("Hook");
 
 const PAGES = [
     ["/", Overview],
@@ -78,6 +80,9 @@ const PAGES = [
     ["/captures/:id", Capture],
     ["/captures/:id/files/:n", Capture],
     ["/audit", Audit],
+    ["/settings", Hooks],
+    ["/settings/hooks", Hooks],
+    ["/settings/hooks/:name", Hook],
 ];
 
 function NotFound() {

@@ -23,6 +23,7 @@ const KEYS = [
     ["g c", "campaigns", () => go("/campaigns")],
     ["g p", "captures", () => go("/captures")],
     ["g l", "audit log", () => go("/audit")],
+    ["g s", "settings", () => go("/settings")],
 ];
 const on = () => localStorage.getItem("locum.keys") !== "off";
 

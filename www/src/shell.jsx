@@ -21,6 +21,7 @@ const ITEMS = [
     ["/campaigns", "Campaigns", "campaign"],
     ["/captures", "Captures", "capture"],
     ["/audit", "Audit log", "audit"],
+    ["/settings", "Settings", "settings"],
 ];
 
 export function Navigation() {

@@ -19,4 +19,5 @@ export { Group } from "./group.jsx";
 export { Product } from "./product.jsx";
 export { Rollouts } from "./rollouts.jsx";
 export { Rollout } from "./rollout.jsx";
+export { Hooks, Hook } from "./hooks.jsx";
 export { NewRollout } from "./rollout_new.jsx";

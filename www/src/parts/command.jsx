@@ -14,7 +14,7 @@ export async function copyText(text) {
     field.remove();
 }
 
-export function CopyButton({ text, label = "Copy" }) {
+export function CopyButton({ text, label = "Copy", of = "the command" }) {
     const [done, setDone] = useState(false);
     async function copy() {
         await copyText(text);
@@ -26,7 +26,7 @@ export function CopyButton({ text, label = "Copy" }) {
         <button type="button" class="copy" onClick={copy}>
             <Icon name={done ? "check" : "copy"} />
             {done ? "Copied" : label}
-            <span class="sr"> the command</span>
+            <span class="sr"> {of}</span>
         </button>
     );
 }

@@ -34,6 +34,7 @@ const SHAPES = {
     group: <><circle cx="5" cy="5.5" r="2" /><circle cx="11" cy="5.5" r="2" /><path d="M1.5 12.5c.4-2 1.7-3.2 3.5-3.2s3.1 1.2 3.5 3.2M9.5 9.5c.5-.2 1-.2 1.5-.2 1.8 0 3.1 1.2 3.5 3.2" /></>,
     rollout: <path d="M2 13h3.5V9.5H9V6h3.5V2.5M10.5 4.5l2-2 2 2" />,
     pin: <path d="M6 2.5h4v4l2 2.5H4l2-2.5zM8 9v5" />,
+    settings: <><path d="M2.5 5h5M12.5 5h1M2.5 11h1M8.5 11h5" /><circle cx="10" cy="5" r="2" /><circle cx="6" cy="11" r="2" /></>,
     audit: <path d="M3.5 3h9M3.5 6.5h9M3.5 10h9M3.5 13.5h5" />,
 };
 

@@ -99,7 +99,7 @@ export function More({ shown, total, limit, what }) {
     if (shown >= total) return null;
     return (
         <p class="more">
-            {shown.toLocaleString("en")} of {total.toLocaleString("en")} {what} shown.{" "}
+            {shown.toLocaleString("en")} of {total === Infinity ? "more" : total.toLocaleString("en")} {what} shown.{" "}
             {limit < 1000
                 ? <button type="button" onClick={() => setParams({ limit: Math.min(1000, limit * 2) })}>Show more</button>
                 : "Narrow the filter to see the others."}
