@@ -115,7 +115,7 @@ test('what of each device is here, what is missing and why, and all of it as one
   assert.match(missing, /never\.csv/);
   assert.match(missing, /app-logs/);
   assert.doesNotMatch(missing, /proc/, 'it was asked for, and read');
-  assert.match(await page.locator('.command code').innerText(), new RegExp(`^locum capture matrix ${gappy} 1 --json$`));
+  assert.match(await page.locator('.command code').first().innerText(), new RegExp(`^locum capture matrix ${gappy} 1 --json$`));
   await accessible(page, 'matrix');
   await picture(page, 'matrix');
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download all (tar)' }).click()]);

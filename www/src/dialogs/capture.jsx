@@ -27,7 +27,8 @@ export function HoldDialog({ capture: c, close, done }) {
         close();
     }
     return (
-        <FormDialog title={c.hold ? `End the hold of capture ${c.id}` : `Hold capture ${c.id}`} close={close} submit={submit} verb={c.hold ? "End the hold" : "Hold capture"} why={weight.why}>
+        <FormDialog title={c.hold ? `End the hold of capture ${c.id}` : `Hold capture ${c.id}`} close={close} submit={submit} verb={c.hold ? "End the hold" : "Hold capture"} why={weight.why}
+            command={`locum capture hold ${c.id}${c.hold ? " --off" : ""} --reason ${shell(weight.reason || "TEXT")}`}>
             <p>{c.hold ? "It is deleted when its time comes, as every other." : "It stays until a person ends the hold, whatever its age."}</p>
             {weight.fields}
         </FormDialog>

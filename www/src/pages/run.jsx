@@ -92,7 +92,7 @@ export function Run({ id, n }) {
     return (
         <Page title={`Campaign ${id}${several ? `, run ${n}` : ""}`} crumbs={[["Campaigns", "/campaigns"], [`Campaign ${id}`, `/campaigns/${id}`]]}
             lead={r && <><State name={r.state} /> <span class="muted">{r.image.asset} {r.image.version} for {duration(r.duration_s)}, {plural(total, "device")} · since <Time at={r.since} />{r.ended_by && ` · ended by ${r.ended_by}`}</span></>}
-            actions={r && <><ExportCsv name={`campaign-${id}-run-${n}`} columns={columns(r)} rows={r.assignments} /><RunActions run={r} open={setAct} />{campaign.data && <CampaignActions campaign={campaign.data} open={setOpen} />}</>}>
+            actions={r && <>{tab === "devices" && <ExportCsv name={`campaign-${id}-run-${n}`} columns={columns(r)} rows={r.assignments} />}<RunActions run={r} open={setAct} />{campaign.data && <CampaignActions campaign={campaign.data} open={setOpen} />}</>}>
             {r && <Alarms run={r} list={r.assignments} />}
             {campaign.data && <CampaignNotes campaign={campaign.data} />}
             {r?.reason && <Note tone="attention" icon="pause"><p>{reasonText(r.reason)}</p></Note>}
@@ -173,6 +173,7 @@ function Matrix({ run }) {
                             <label class="check"><input type="checkbox" checked={only} onChange={(e) => setOnly(e.currentTarget.checked)} />Only these</label><ExportCsv name={`campaign-${run.campaign}-run-${run.number}-collected`} columns={MATRIX(run)} rows={rows} /><TarLink run={run} some={list.some((m) => m.collected.length > 0)} /></p>
                         {rows.length > 0 && <Table label="Collected and missing" columns={MATRIX(run)} rows={rows} id={(m) => m.device} sorted={false} />}
                         <Command text={`locum capture matrix ${run.campaign} ${run.number} --json`} label="the same on a command line" />
+                        <Command text={`locum capture download ${run.campaign} ${run.number} --tar FILE`} />
                     </>
                 );
             }}
