@@ -1,6 +1,7 @@
 // The overview: what needs a person first, then how the fleet is, what runs now, and who did what last.
 import { useState } from "preact/hooks";
 import { useResource, wants } from "../resource.js";
+import { counts } from "../live.js";
 import { session, whyNot } from "../session.js";
 import { STEP_ORDER, looks } from "../states.js";
 import { bytes, number, plural } from "../words.js";
@@ -20,9 +21,10 @@ export function Overview() {
             <Loaded of={summary} what="the overview" rows={6}>
                 {(now) => (
                     <>
+                        {now.needs_person.some(loud) && <NeedsPerson items={now.needs_person} />}
                         {Object.values(now.first_steps).includes(false) && <FirstSteps done={now.first_steps} />}
-                        <NeedsPerson items={now.needs_person} />
-                        <Fleet devices={now.devices} onImage={now.on_image} overdue={now.overdue} />
+                        {!now.needs_person.some(loud) && <NeedsPerson items={now.needs_person} />}
+                        <Fleet devices={now.devices} on_image={now.on_image} overdue={now.overdue} />
                         <Running runs={now.running} rollouts={now.rollouts ?? []} />
                         <Next items={now.next} />
                         <Section title="Last changes" id="last" actions={<a href="/audit">Audit log</a>}>
@@ -103,7 +105,9 @@ const TILES = [
     ["pending", "admission:pending"],
 ];
 
-function Fleet({ devices, onImage, overdue }) {
+/* What the header says is said here too, in the same moment. */
+function Fleet({ devices, ...then }) {
+    const { on_image: onImage, overdue } = counts.value ?? then;
     const tile = (key, n, filter, state) => (
         <li key={key}>
             <a class="tile" href={"/devices" + (filter ? "?filter=" + encodeURIComponent(filter) : "")}>

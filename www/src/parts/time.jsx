@@ -19,7 +19,7 @@ export function Left({ at, over }) {
     const s = (new Date(at) - now.value) / 1000;
     return (
         <time datetime={at} title={absolute(new Date(at))} class="time num">
-            {s > 7200 ? duration(s) : s >= 0 ? countdown(s) : over === undefined ? "now" : `${over} ${countdown(-s)}`}
+            {s > 7200 ? duration(s) : s >= 0 ? countdown(s) : over === undefined ? "now" : `${over} ${countdown(-s)}`.trim()}
         </time>
     );
 }
