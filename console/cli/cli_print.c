@@ -23,9 +23,24 @@ const char *cli_safe(struct cli *cli, const char *text)
 {
     char *safe = arena_strdup(&cli->arena, text);
     for (char *c = safe; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+        if (*c == '\n' || *c == '\t')
+            *c = ' ';
+        else if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = '?';
     return safe;
+}
+
+/* One of several in a cell: of what has a version, the version, after whose it is. */
+static const char *item_text(struct cli *cli, const struct json *item)
+{
+    const char *version = item->type == JSON_OBJECT ? json_string(item, "version") : NULL;
+    const char *whose = version ? json_string(item, "asset") : NULL;
+
+    if (version && !whose)
+        whose = json_string(item, "group");
+    if (version)
+        return whose ? arena_printf(&cli->arena, "%s %s", whose, version) : version;
+    return item->type == JSON_STRING || item->type == JSON_NUMBER ? item->string : "…";
 }
 
 const char *cli_cell(struct cli *cli, const struct json *object, const char *member)
@@ -41,12 +56,8 @@ const char *cli_cell(struct cli *cli, const struct json *object, const char *mem
         return object->boolean ? "yes" : "no";
     const char *all = "";
     for (const struct json *item = object->first; item; item = item->next) {
-        const char *one = item->type == JSON_OBJECT && json_string(item, "version")
-                              ? json_string(item, "version")
-                          : item->type == JSON_STRING || item->type == JSON_NUMBER ? item->string
-                                                                                   : "…";
         all = arena_printf(&cli->arena, "%s%s%s%s%s", all, *all ? ", " : "", item->key ? item->key : "",
-                           item->key ? " " : "", one);
+                           item->key ? " " : "", item_text(cli, item));
     }
     return *all ? cli_safe(cli, all) : "-";
 }

@@ -119,8 +119,9 @@ static bool proven_check(struct console *console, struct db_conn *conn, struct r
     }
     released->unproven = true;
     return error_set(err, ERROR_CONFLICT,
-                     "%s/%s %s is proven on %lld devices, and the product asks for %lld before a release",
-                     asked->product, asked->asset, asked->version, (long long)proven, (long long)needed);
+                     "%s/%s %s is proven on %lld device%s, and the product asks for %lld before a release",
+                     asked->product, asked->asset, asked->version, (long long)proven, proven == 1 ? "" : "s",
+                     (long long)needed);
 }
 
 static bool release_look(struct console *console, struct release *release, struct released *released,

@@ -118,7 +118,10 @@ static bool retry(struct rollout_act *act, struct rollout *rollout, const struct
 
     if (!rollout->stage || rollout_is_over(rollout) || rollout->state == ROLLOUT_ABORTING ||
         rollout->state == ROLLOUT_ROLLING_BACK)
-        return refuse(rollout, "ask those that failed again; a new rollout for them can", err);
+        return refuse(rollout,
+                      rollout_is_over(rollout) ? "ask those that failed again; a new rollout for them can"
+                                               : "ask those that failed again",
+                      err);
     if (!rollout_assignments_in(act, rollout->id, RA_FAILED, rollout->stages, INT64_MAX, RETRY_MOST, &list,
                                 err))
         return false;

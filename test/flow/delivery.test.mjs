@@ -47,6 +47,8 @@ test('a release to a group reaches its members alone, and ends for them alone', 
   assert.equal(other.wanted.model, '1.0.0');
   assert.deepEqual((await asset()).releases.map((each) => [each.group, each.version]), [[null, '1.0.0'], ['lab', '1.1.0']]);
   assert.match(await refused(5, 'group', 'delete', 'lab'), /release/);
+  assert.match((await world.locum('group', 'show', 'lab')).stdout, /^releases\s+model 1\.1\.0$/m);
+  assert.match((await world.locum('asset', 'show', 'cams/model')).stdout, /^releases\s+1\.0\.0, lab 1\.1\.0$/m);
   assert.match(await refused(2, 'asset', 'release', 'cams/model', '--end'), /--group G/);
   assert.match(await refused(2, 'asset', 'release', 'cams/model', '--group', 'lab'), /V are needed/);
   await endOfGroup('lab');
@@ -132,6 +134,7 @@ test('a withdrawn version is offered to nobody: who runs it keeps it and is list
   await proven(late, '1.0.0');
   for (const device of [one, two]) assert.equal((await device.show()).running.model.version, '1.2.0');
   const history = await world.json('asset', 'history', 'cams/model');
+  assert.match((await world.locum('asset', 'history', 'cams/model')).stdout, /withdraw model 1\.2\.0  it sees ghosts/);
   assert.equal(history[0].what, 'withdraw');
   assert.match(history[0].message, /it sees ghosts/);
   world.console.kill();
