@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/klog.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -13,7 +14,6 @@
 
 /* syslog(2) */
 #define SYSLOG_ACTION_READ_ALL 3
-#define SYSLOG_ACTION_SIZE_BUFFER 10
 
 /* The value of a line "NAME=value" or "NAME="value"" of os-release(5), or "". */
 static void release_value(const char *text, const char *name, char value[256])
@@ -137,13 +137,15 @@ static long put_kernel_lines(FILE *out, char *text, size_t size)
     return rows;
 }
 
+/* With less room than there is to say the kernel gives the newest lines. Its own size counts the texts alone,
+ * not the times and levels that stand before them. */
 long write_kernel_log(FILE *out)
 {
-    int size = klogctl(SYSLOG_ACTION_SIZE_BUFFER, NULL, 0);
-    if (size <= 0)
+    struct statvfs fs;
+    int64_t room = fstatvfs(fileno(out), &fs) == 0 ? (int64_t)fs.f_bavail * (int64_t)fs.f_frsize : 0;
+    int size = room < KERNEL_LOG_MOST ? (int)room : KERNEL_LOG_MOST;
+    if (size == 0)
         return 0;
-    if (size > KERNEL_LOG_MOST)
-        size = KERNEL_LOG_MOST;
     char *text = malloc((size_t)size + 1);
     if (text == NULL)
         return 0;
