@@ -45,7 +45,7 @@ test('a hook is made; its secret is seen once and copied', async () => {
   await dialog.getByText('Give a name.').waitFor();
   await dialog.getByLabel('Name').fill('desk');
   await dialog.getByLabel('Address').fill('ftp://desk');
-  await dialog.getByText('An address that begins with https://').first().waitFor();
+  await dialog.getByText('An address that begins with https:').first().waitFor();
   assert.equal(await make.getAttribute('aria-disabled'), 'true');
   /* What only the console knows is said by the console, and nothing that was typed is lost. */
   await dialog.getByLabel('Address').fill('http://desk.example/locum');

@@ -20,7 +20,7 @@ export function NewHookDialog({ close, done }) {
 
     const bad = {
         name: f.name && !NAME.test(f.name) ? "Small letters, digits, dot, dash, underscore; at most 64." : null,
-        url: f.url && !/^https?:\/\/[^/\s]+/.test(f.url) ? "An address that begins with https://, or http:// for this machine." : null,
+        url: f.url && !/^https?:\/\/[^/\s]+/.test(f.url) ? "An address that begins with https: (or http: on this machine)." : null,
         secret: f.secret && f.secret.length < 16 ? "At least 16 characters." : null,
     };
     const why = (!f.name ? "Give a name." : !f.url ? "Give an address." : null) ?? Object.values(bad).find(Boolean) ?? (f.events.length ? null : "Choose at least one kind of event.");
@@ -32,7 +32,7 @@ export function NewHookDialog({ close, done }) {
         <FormDialog title="New web hook" close={close} submit={submit} verb="Make the hook" why={why}
             command={`locum hook create ${shell(f.name || "NAME")} --url ${shell(f.url || "URL")}${f.events.map((one) => ` --event ${one}`).join("")}`}>
             <Field label="Name" value={f.name} autocomplete="off" bad={bad.name} onInput={put("name")} />
-            <Field label="Address" type="url" value={f.url} autocomplete="off" placeholder="https://alerts.example/locum" bad={bad.url} help="It is sent a POST with JSON, again and again until it answers 2xx." onInput={put("url")} />
+            <Field label="Address" type="url" value={f.url} autocomplete="off" placeholder="https://HOST/PATH" bad={bad.url} help="It is sent a POST with JSON, again and again until it answers 2xx." onInput={put("url")} />
             <div class="choices column" role="group" aria-label="What it is told">
                 {HOOK_EVENTS.map(([key, words]) => <label key={key} class="check"><input type="checkbox" checked={f.events.includes(key)} onChange={() => toggle(key)} />{words}</label>)}
             </div>
