@@ -29,6 +29,7 @@ before(async () => {
 });
 after(async () => {
   try { if (crowd) await crowd.close(); } finally { await world.close(); }
+  assert.equal(crowd?.unanswered ?? 0, 0, 'requests that the console never answered');
 });
 
 const runs = (version) => (device) => device.said.assets.model?.version === version;
@@ -61,7 +62,7 @@ const never = (why) => { throw Object.assign(new Error(why), { never: true }); }
 /** The rollout once it is in one of these states. */
 const reaches = (id, states, and = () => true) => reached(`rollout ${id} is ${states}`, async () => {
   const found = await show(id);
-  if (over.includes(found.state) && !states.includes(found.state)) never(`rollout ${id} is ${found.state}: ${JSON.stringify(found.reason)} ${JSON.stringify(found.counts)}`);
+  if ([...over, 'held'].includes(found.state) && !states.includes(found.state)) never(`rollout ${id} is ${found.state}: ${JSON.stringify(found.reason)} ${JSON.stringify(found.counts)}`);
   return states.includes(found.state) && and(found) && found;
 });
 

@@ -5,6 +5,7 @@ import { Agent, request } from 'node:https';
 import { Hand, canonical, sha256 } from './hand.mjs';
 
 const SOCKETS = 24; // connections that all devices share, as behind a front
+const ANSWER_MS = 60000; // a device waits so long for an answer, then asks again
 const later = (ms) => new Promise((done) => setTimeout(done, ms));
 const seconds = () => Date.now() / 1000;
 
@@ -60,6 +61,7 @@ class Simulated extends Hand {
         });
       });
       out.on('error', fail);
+      out.setTimeout(ANSWER_MS, () => { this.crowd.unanswered++; out.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })); });
       out.end(bytes);
     });
   }
@@ -175,7 +177,7 @@ export class Crowd {
   /** `ways(name, index)`: how that one behaves. `idle`: the devices' own poll.idle_s, in seconds. */
   static async open(world, count, { product = 'demo', prefix = 'sim', hardware = null, idle = Infinity, ways = () => ({}) } = {}) {
     const crowd = new Crowd();
-    Object.assign(crowd, { world, idle, stopping: false, asleep: new Set(), checkins: 0, on: 0, most: 0, manifests: new Map(), devices: [] });
+    Object.assign(crowd, { world, idle, stopping: false, asleep: new Set(), checkins: 0, unanswered: 0, on: 0, most: 0, manifests: new Map(), devices: [] });
     const { ca } = await world.api('POST', '/claims', { product });
     crowd.agent = new Agent({ keepAlive: true, maxSockets: SOCKETS, ca });
     const digits = String(count - 1).length;
