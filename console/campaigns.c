@@ -5,6 +5,7 @@
 #include "console/audit.h"
 #include "console/delivery/approval.h"
 #include "console/delivery/product.h"
+#include "console/delivery/withdraw.h"
 #include "console/devices.h"
 #include "console/events.h"
 #include "console/hooks.h"
@@ -217,6 +218,13 @@ static bool approvals(void *context, struct db_conn *conn, const char *product, 
     return approval_needed(conn, product, needed, err);
 }
 
+static bool offered(void *context, struct db_conn *conn, const char *product, const char *image,
+                    const char *version, struct error *err)
+{
+    (void)context;
+    return withdrawn_check(conn, product, image, version, err);
+}
+
 static bool limits_of(void *context, struct db_conn *conn, const char *product, struct capture_limits *limits,
                       struct error *err)
 {
@@ -239,6 +247,7 @@ struct diagnostics *campaigns_open(struct console *console, struct error *err)
                                             .wish = wish,
                                             .zone = zone,
                                             .approvals = approvals,
+                                            .offered = offered,
                                             .capture_limits = limits_of};
 
     return diagnostics_open(console->db, console->repo, console->data_dirfd, &hooks, err);

@@ -244,7 +244,7 @@ bool assignment_extend(struct act *act, struct assignment *assignment, int64_t d
 {
     struct db_query *query =
         db_query(act->conn, "UPDATE assignment SET duration_s = :duration, ends_at = nullif(:ends, 0),"
-                            " until = :until WHERE id = :id");
+                            " until = nullif(:until, 0) WHERE id = :id");
 
     assignment->duration_s = duration_s;
     if (assignment->state == ASSIGNMENT_RUNNING && assignment->started_at) {

@@ -8,6 +8,8 @@
 #include "diagnostics/lifecycle.h"
 #include "repo/metadata.h"
 
+#define ORDER_RUNS_MOST 16 /* of an order, as FORMAT.md has it */
+
 enum assignment_state {
     ASSIGNMENT_QUEUED,  /* waits for its run's time, for a free place, for the device's other campaign */
     ASSIGNMENT_WAITING, /* in the device's order, which the device has not fetched yet */

@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#define RUNS_MOST 16      /* of an order, as FORMAT.md has it */
 #define CLOCK_SLACK_S 300 /* a device's clock may be so far behind ours: what is due now begins now */
 
 /* --- orders
@@ -78,9 +77,9 @@ static bool runs_read(struct db_conn *conn, struct arena *arena, int64_t device_
         " ORDER BY a.start_after, a.id LIMIT :most");
 
     db_bind_integer(query, ":device", device_id);
-    db_bind_integer(query, ":most", RUNS_MOST);
+    db_bind_integer(query, ":most", ORDER_RUNS_MOST);
     *count = 0;
-    while (db_step(query) && *count < RUNS_MOST)
+    while (db_step(query) && *count < ORDER_RUNS_MOST)
         run_read(query, arena, &runs[(*count)++]);
     return db_end(query, err);
 }
@@ -123,7 +122,7 @@ static bool work_read(struct db_conn *conn, int64_t device_id, struct device_wor
 bool assignment_orders(struct db_conn *conn, struct arena *arena, int64_t device_id, struct order_run **runs,
                        size_t *count, struct device_work *work, struct error *err)
 {
-    struct order_run most[RUNS_MOST];
+    struct order_run most[ORDER_RUNS_MOST];
 
     if (!runs_read(conn, arena, device_id, most, count, err) || !work_read(conn, device_id, work, err))
         return false;

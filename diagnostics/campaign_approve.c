@@ -105,6 +105,8 @@ static bool agree(struct act *act, struct arena *arena, int64_t id, struct appro
     zones_begin(&zones, &act->arena);
     return approval_read(act->conn, arena, id, approval, err) &&
            may_approve(approval, act->operator_name, err) &&
+           diagnostics_offered(act->diagnostics, act->conn, approval->product, approval->image,
+                               approval->version, err) &&
            first_find(act, id, &schedule, &zones, clock_now(), &first, err) &&
            approval_note(
                act, approval, act->operator_name,

@@ -85,14 +85,37 @@ static bool last_run(struct db_conn *conn, int64_t id, int64_t *number, int64_t 
     return db_end(query, err);
 }
 
+/* Nobody could run it: held, so that a person sees why, instead of failing on every device each time. */
+static bool withdrawn_hold(struct act *act, int64_t id, bool *held, struct error *err)
+{
+    struct db_query *query =
+        db_query(act->conn, "SELECT product, image, version FROM campaign WHERE id = :id");
+    struct error why = {0};
+
+    db_bind_integer(query, ":id", id);
+    *held = db_step(query) && !diagnostics_offered(act->diagnostics, act->conn, db_text(query, 0),
+                                                   db_text(query, 1), db_text(query, 2), &why);
+    if (!db_end(query, err))
+        return false;
+    if (why.kind && why.kind != ERROR_CONFLICT) {
+        *err = why;
+        return false;
+    }
+    const struct reason reason = {"withdrawn", arena_strdup(&act->arena, why.text)};
+    return !*held || campaign_hold(act, id, &reason, err);
+}
+
 static bool next_make(struct act *act, int64_t id, int64_t now, struct error *err)
 {
     ZONES(zones);
+    bool held;
     struct schedule schedule;
     struct occurrence next;
     int64_t number, day;
 
     zones_begin(&zones, &act->arena);
+    if (!withdrawn_hold(act, id, &held, err) || held)
+        return held;
     if (!campaign_schedule(act->conn, &act->arena, id, &schedule, err) ||
         !zones_load(&zones, act->conn, id, err) || !last_run(act->conn, id, &number, &day, err))
         return false;

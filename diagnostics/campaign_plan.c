@@ -158,6 +158,8 @@ bool campaign_draft(struct diagnostics *diagnostics, struct arena *arena, const 
     if (!conn ||
         !image_find(diagnostics->repo, conn, arena, plan->product, plan->image, plan->version, &draft->image,
                     err) ||
+        !diagnostics_offered(diagnostics, conn, plan->product, plan->image, draft->image.manifest.version,
+                             err) ||
         !numbers_check(plan, err) || !limits_check(plan, &draft->image, err) ||
         !time_check(diagnostics, arena, plan, now, draft, err) ||
         !canonical_text(arena, plan->params, "{}", &draft->params, err) ||

@@ -58,6 +58,14 @@ void diagnostics_zone(const struct diagnostics *diagnostics, int64_t device_id, 
         strcpy(name, "UTC");
 }
 
+bool diagnostics_offered(const struct diagnostics *diagnostics, struct db_conn *conn, const char *product,
+                         const char *image, const char *version, struct error *err)
+{
+    const struct diagnostics_hooks *hooks = &diagnostics->hooks;
+
+    return !hooks->offered || hooks->offered(hooks->context, conn, product, image, version, err);
+}
+
 /* --- acts
  * ---------------------------------------------------------------------------------------------------------
  */

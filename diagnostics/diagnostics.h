@@ -48,6 +48,9 @@ struct diagnostics_hooks {
     /* How many people must stand behind a diagnostic image of this product: 1 or 2. NULL: 1. */
     bool (*approvals)(void *context, struct db_conn *conn, const char *product, int *needed,
                       struct error *err);
+    /* CONFLICT with the sentence when the image's version was withdrawn. NULL: none is. */
+    bool (*offered)(void *context, struct db_conn *conn, const char *product, const char *image,
+                    const char *version, struct error *err);
     /* NULL: kept for ever, CAPTURE_DEVICE_QUOTA, no quota of a campaign. */
     bool (*capture_limits)(void *context, struct db_conn *conn, const char *product,
                            struct capture_limits *limits, struct error *err);
@@ -68,6 +71,9 @@ struct diagnostics *diagnostics_open(struct db *db, struct repo *repo, int data_
 void diagnostics_close(struct diagnostics *diagnostics); /* NULL is fine */
 /* The IANA name of a device's zone; "UTC" when it has said none. */
 void diagnostics_zone(const struct diagnostics *diagnostics, int64_t device_id, char name[ZONE_NAME_SIZE]);
+/* CONFLICT when this version of an image was withdrawn: nobody begins it any more. */
+bool diagnostics_offered(const struct diagnostics *diagnostics, struct db_conn *conn, const char *product,
+                         const char *image, const char *version, struct error *err);
 /* What time alone brings: runs that are made, begin or end, places that are free, deadlines that passed: a
  * slice of it where there is much. Several times a second; any one thread at a time. */
 bool diagnostics_step(struct diagnostics *diagnostics, struct error *err);

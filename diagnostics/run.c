@@ -183,8 +183,9 @@ static void look_at(struct look *look, struct db_query *query, struct act *act, 
     ids_add(&act->arena, &look->ids, db_text(query, 0));
 }
 
-/* Queued assignments whose device is in no other campaign at that time. They are looked at in turns, so that
- * those that cannot begin yet do not hide the others. */
+/* Queued assignments whose device is in no other campaign at that time and whose order has room: one that
+ * falls out of an order is cancelled by the device that holds it. They are looked at in turns, so that those
+ * that cannot begin yet do not hide the others. */
 static bool queue_look(struct act *act, struct look *look, const struct standing *at, struct error *err)
 {
     struct db_query *query = db_query(
@@ -195,7 +196,10 @@ static bool queue_look(struct act *act, struct look *look, const struct standing
         "'cancelling')"
         " OR (o.state IN ('waiting', 'offered', 'scheduled_on_device', 'downloading', 'verifying')"
         " AND o.start_after < max(a.start_after, :now) + :length AND o.start_after"
-        " + coalesce(o.duration_s, oc.duration_s) + oc.grace_s + 60 > max(a.start_after, :now))))"
+        " + coalesce(o.duration_s, oc.duration_s) + oc.grace_s + 60 > max(a.start_after, :now)))) OR"
+        " (SELECT count(*) FROM assignment o WHERE o.device_id = a.device_id AND o.state IN ('waiting',"
+        " 'offered', 'scheduled_on_device', 'downloading', 'verifying', 'running', 'reverting', 'uploading'))"
+        " >= :room"
         " FROM assignment a WHERE a.campaign_id = :campaign AND a.run_number = :number AND a.state = 'queued'"
         " AND a.device_id > :looked ORDER BY a.device_id LIMIT :most");
 
@@ -207,6 +211,7 @@ static bool queue_look(struct act *act, struct look *look, const struct standing
     db_bind_integer(query, ":length", at->duration_s + at->grace_s + 60);
     db_bind_integer(query, ":looked", at->looked);
     db_bind_integer(query, ":most", LOOK_MOST);
+    db_bind_integer(query, ":room", ORDER_RUNS_MOST);
     while ((int64_t)look->ids.count < look->limit && db_step(query)) {
         look->rows++;
         look->until = db_integer(query, 1);

@@ -56,6 +56,15 @@ static bool hook_approvals(void *context, struct db_conn *conn, const char *prod
     return true;
 }
 
+static bool hook_offered(void *context, struct db_conn *conn, const char *product, const char *image,
+                         const char *version, struct error *err)
+{
+    const struct field *field = context;
+
+    (void)conn, (void)product;
+    return !field->withdrawn || error_set(err, ERROR_CONFLICT, "%s %s was withdrawn", image, version);
+}
+
 static bool hook_limits(void *context, struct db_conn *conn, const char *product,
                         struct capture_limits *limits, struct error *err)
 {
@@ -122,6 +131,7 @@ static void field_open(struct field *field)
                                             .wish = hook_wish,
                                             .zone = hook_zone,
                                             .approvals = hook_approvals,
+                                            .offered = hook_offered,
                                             .capture_limits = hook_limits};
 
     snprintf(path, sizeof path, "%s/console.db", field->scratch.path);

@@ -26,6 +26,7 @@ struct field {
     int written, told, wished;        /* how often the hooks were called */
     const char *zones[FIELD_DEVICES]; /* IANA names; NULL: none said */
     int approvals;                    /* people behind an image; 0: one */
+    bool withdrawn;                   /* every image */
     struct capture_limits limits;     /* of captures; all 0: none */
     struct arena arena;
     int64_t shifted; /* seconds that the clock was moved */

@@ -392,6 +392,76 @@ static void a_second_person_approves_and_nobody_approves_their_own(void **state)
     assert_refused(campaign_approve(field->diagnostics, id + 1, "bob", &err), err, ERROR_MISSING);
 }
 
+static void more_time_for_who_waits_for_approval_does_not_end_the_waiting(void **state)
+{
+    struct field *field = *state;
+    struct error err = {0};
+
+    field->approvals = 2;
+    int64_t id = field_campaign(field, 1, 0, 0);
+    assert_ok(campaign_extend(field->diagnostics, id, 1, NULL, 0, 45, "ada", &err), err);
+    field_wait(field, 3600);
+    assert_state(id, 0, "queued");
+}
+
+static void a_withdrawn_image_is_in_no_new_campaign(void **state)
+{
+    struct field *field = *state;
+    struct campaign_plan plan = plan_of(field, 1);
+    struct error err = {0};
+    int64_t id;
+
+    field->approvals = 2;
+    int64_t draft = create(field, &plan);
+    field->withdrawn = true;
+    assert_refused(campaign_create(field->diagnostics, &plan, &id, &err), err, ERROR_CONFLICT);
+    assert_refused(campaign_approve(field->diagnostics, draft, "bob", &err), err, ERROR_CONFLICT);
+    assert_run(draft, "scheduled, draft");
+}
+
+static void a_campaign_that_repeats_is_held_when_its_image_is_withdrawn(void **state)
+{
+    struct field *field = *state;
+    struct campaign_plan plan = plan_of(field, 1);
+
+    field_at(field, utc("2027-01-10T12:00:00Z"));
+    plan.words = (struct schedule_words){.repeat = "daily", .window = "02:00-05:00"};
+    int64_t id = create(field, &plan);
+    field->withdrawn = true;
+    step(field);
+    step(field);
+    assert_run(id, "paused, paused");
+    assert_int_equal(ask(field,
+                         "SELECT count(*) FROM campaign WHERE id = :campaign AND state_reason_code ="
+                         " 'withdrawn'",
+                         id),
+                     1);
+}
+
+static void an_order_has_sixteen_runs_and_who_comes_after_them_waits(void **state)
+{
+    struct field *field = *state;
+    struct campaign_plan plan = plan_of(field, 1);
+    char run_id[RUN_ID_TEXT];
+    int64_t ids[17], start = clock_now() + 30 * 86400;
+    struct error err = {0};
+
+    for (int i = 0; i < 17; i++) { /* the one that was made first begins last */
+        plan.at = start - i * 3600;
+        ids[i] = create(field, &plan);
+    }
+    offer(field, 0);
+    assert_int_equal(field_orders(field, 0, run_id), 16);
+    assert_state(ids[0], 0, "scheduled_on_device");
+    assert_state(ids[15], 0, "scheduled_on_device");
+    assert_state(ids[16], 0, "queued");
+    say(field, 0, run_id, "cancelled");
+    assert_state(ids[15], 0, "cancelled");
+    step(field);
+    assert_state(ids[16], 0, "waiting");
+    assert_ok(campaign_end(field->diagnostics, ids[16], "ada", &err), err);
+}
+
 static void a_plan_that_its_image_is_not_signed_for_is_refused(void **state)
 {
     static const char *const much[] = {"proc", NULL}, *const broken[] = {"(", NULL};
@@ -536,6 +606,10 @@ int main(void)
         FIELD_TEST(a_run_is_extended_within_the_signed_limit_and_silence_counts_from_there),
         FIELD_TEST(a_second_person_approves_and_nobody_approves_their_own),
         FIELD_TEST(a_plan_that_its_image_is_not_signed_for_is_refused),
+        FIELD_TEST(more_time_for_who_waits_for_approval_does_not_end_the_waiting),
+        FIELD_TEST(a_withdrawn_image_is_in_no_new_campaign),
+        FIELD_TEST(a_campaign_that_repeats_is_held_when_its_image_is_withdrawn),
+        FIELD_TEST(an_order_has_sixteen_runs_and_who_comes_after_them_waits),
         FIELD_TEST(counters_equal_their_rows_after_a_kill_in_every_state),
         FIELD_TEST(a_large_campaign_is_placed_made_again_and_ended_slice_by_slice),
     };
