@@ -420,18 +420,6 @@ bool rollout_set_devices(struct rollout_act *act, struct rollout *rollout, int64
     return db_run(query, NULL, err);
 }
 
-bool rollout_set_until(struct rollout_act *act, struct rollout *rollout, int64_t until, struct error *err)
-{
-    if (rollout->until == until)
-        return true;
-    struct db_query *query =
-        db_query(act->conn, "UPDATE rollout SET until = nullif(:until, 0) WHERE id = :id");
-    db_bind_integer(query, ":until", until);
-    db_bind_integer(query, ":id", rollout->id);
-    rollout->until = until;
-    return db_run(query, NULL, err);
-}
-
 static void settings_bind(struct db_query *query, const struct rollout *rollout)
 {
     db_bind_integer(query, ":soak", rollout->soak_s);

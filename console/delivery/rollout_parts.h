@@ -77,8 +77,6 @@ bool rollout_set(struct rollout_act *act, struct rollout *rollout, enum rollout_
 bool rollout_set_stage(struct rollout_act *act, struct rollout *rollout, int64_t stage, struct error *err);
 bool rollout_set_devices(struct rollout_act *act, struct rollout *rollout, int64_t devices,
                          struct error *err);
-/* Moves the time shown; no other change. */
-bool rollout_set_until(struct rollout_act *act, struct rollout *rollout, int64_t until, struct error *err);
 /* A line of the timeline. */
 bool rollout_note(struct rollout_act *act, int64_t id, const char *what, const char *text, struct error *err);
 
