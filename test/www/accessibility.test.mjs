@@ -3,12 +3,12 @@ import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { World } from '../flow/lib/locum.mjs';
-import { Browser, accessible, noProblems, picture, settled, visit } from './lib/browser.mjs';
+import { Browser, accessible, accessibleInAllLooks, noProblems, settled, visit } from './lib/browser.mjs';
 
 const limits = { entry: ['./run'], mode: 'replace', max_runtime_s: 900, grace_s: 5, max_output: 1 << 20, max_memory: 64 << 20, max_pids: 32, collect: ['proc', 'app-logs'], network: 'none',
   outputs: [{ path: 'counters.csv', type: 'timeseries' }] };
 const later = new Date(Date.now() + 86400000).toISOString().slice(0, 19) + 'Z';
-let world, browser;
+let world, browser, page;
 before(async () => {
   world = await World.open();
   const version = (n) => ({ 'model.bin': randomBytes(70000 + n), 'labels.txt': `cpu\n${n}\n`, 'a/very/long/path/that/goes/on/and/on/without/an/end/in/sight/so-that-it-must-wrap-somewhere.conf': `threshold = ${n}\n` });
@@ -24,7 +24,9 @@ before(async () => {
   await world.api('PUT', '/devices/cam-1/tags', { tags: ['lab', 'north', 'a-long-tag-to-wrap'] });
   await world.api('POST', '/campaigns', { image: 'demo/raw-counters', devices: ['cam-1'], duration_s: 30, at: later, parallel: null, ticket: 'CASE-7', reason: 'intermittent stalls' });
   await world.api('POST', '/campaigns', { image: 'demo/raw-counters', devices: ['cam-1'], duration_s: 60, at: null, parallel: null, window: '02:00-05:00', repeat: 'weekly:mon,thu', blackout: ['2031-12-24'], max_failures: '5%' });
+  await world.api('POST', '/hooks', { name: 'desk', url: 'http://127.0.0.1:9/a/rather/long/address/that-has-to-wrap-somewhere-on-a-narrow-page', events: ['alarm', 'rollout', 'campaign'] });
   browser = await Browser.open(world);
+  page = await browser.page();
 });
 after(async () => {
   await browser?.close();
@@ -32,46 +34,57 @@ after(async () => {
 });
 
 const pages = {
-  overview: '/', devices: '/devices', 'devices-none': '/devices?filter=name~nothing', device: '/devices/cam-1', 'device-timeline': '/devices/cam-1/timeline', 'device-captures': '/devices/cam-1/captures',
-  assets: '/assets', asset: '/assets/demo/detector', 'asset-history': '/assets/demo/detector/history', 'asset-files': '/assets/demo/detector/files',
-  compare: '/assets/demo/detector/compare/1.0.0...1.1.0-rc.1%2Bbuild.5', campaigns: '/campaigns', 'campaign-new': '/campaigns/new?device=cam-1', campaign: '/campaigns/1', run: '/campaigns/1/runs/1',
-  'run-definition': '/campaigns/1/runs/1?tab=definition', captures: '/captures', audit: '/audit',
-  images: '/images', image: '/images/demo/raw-counters', calendar: '/campaigns?view=calendar', 'campaign-repeating': '/campaigns/2', 'run-captures': '/campaigns/1/runs/1?tab=captures',
-  'run-device': '/campaigns/1/runs/1/devices/cam-1', 'compare-captures': '/compare',
-  groups: '/groups', group: '/groups/lab', product: '/products/demo', rollouts: '/rollouts', 'rollout-new': '/rollouts/new?group=lab', rollout: '/rollouts/1', 'rollout-devices': '/rollouts/1/devices',
-  'rollout-timeline': '/rollouts/1/timeline', 'rollout-definition': '/rollouts/1/definition', nowhere: '/no/such/page',
+  fleet: {
+    overview: '/', devices: '/devices', 'devices-none': '/devices?filter=name~nothing', device: '/devices/cam-1', 'device-timeline': '/devices/cam-1/timeline', 'device-captures': '/devices/cam-1/captures',
+    audit: '/audit', hooks: '/settings/hooks', hook: '/settings/hooks/desk', nowhere: '/no/such/page',
+  },
+  assets: {
+    assets: '/assets', asset: '/assets/demo/detector', 'asset-history': '/assets/demo/detector/history', 'asset-files': '/assets/demo/detector/files', compare: '/assets/demo/detector/compare/1.0.0...1.1.0-rc.1%2Bbuild.5',
+    groups: '/groups', group: '/groups/lab', product: '/products/demo',
+  },
+  delivery: {
+    rollouts: '/rollouts', 'rollout-new': '/rollouts/new?group=lab', rollout: '/rollouts/1', 'rollout-devices': '/rollouts/1/devices', 'rollout-timeline': '/rollouts/1/timeline', 'rollout-definition': '/rollouts/1/definition',
+  },
+  diagnostics: {
+    campaigns: '/campaigns', 'campaign-new': '/campaigns/new?device=cam-1', campaign: '/campaigns/1', run: '/campaigns/1/runs/1', 'run-definition': '/campaigns/1/runs/1?tab=definition', captures: '/captures',
+    images: '/images', image: '/images/demo/raw-counters', calendar: '/campaigns?view=calendar', 'campaign-repeating': '/campaigns/2', 'run-captures': '/campaigns/1/runs/1?tab=captures', 'run-matrix': '/campaigns/1/runs/1?tab=matrix',
+    'run-device': '/campaigns/1/runs/1/devices/cam-1', 'compare-captures': '/compare',
+  },
 };
 
-/* Those of delivery in one of the two colours a width: the parts are the same. */
-const deliveryDialogs = [
+const dialogs = [
+  ['claim', '/devices', 'Enrol a device'], ['publish', '/assets/demo/detector', 'Publish a version'], ['release', '/assets/demo/detector', 'Release… 1.1.0-rc.1+build.5'], ['retire', '/devices/cam-1', 'Retire…'],
+  ['end', '/campaigns/1', 'End campaign…'], ['pause', '/campaigns/2', 'Pause campaign…'], ['return', '/campaigns/1/runs/1', 'Return now…'], ['extend', '/campaigns/1/runs/1', 'Extend…'], ['account', '/', 'Account admin'],
   ['withdraw', '/assets/demo/detector', 'Withdraw… 1.1.0-rc.1+build.5'], ['pin', '/devices/cam-1', 'Pin… detector'], ['group', '/groups', 'New group'], ['group-change', '/groups/lab', 'Change…'], ['group-delete', '/groups/lab', 'Delete…'],
-  ['group-end', '/groups/lab', 'End release…'], ['rollout-start', '/rollouts/1', 'Start…'], ['rollout-abort', '/rollouts/1', 'Abort…'],
+  ['group-end', '/groups/lab', 'End release…'], ['rollout-start', '/rollouts/1', 'Start…'], ['rollout-abort', '/rollouts/1', 'Abort…'], ['hook', '/settings/hooks', 'New web hook'], ['hook-delete', '/settings/hooks/desk', 'Delete…'],
 ];
 
-for (const colorScheme of ['light', 'dark'])
-  for (const width of [1280, 320])
-    test(`every page is accessible in ${colorScheme} at ${width} px`, async () => {
-      const page = await browser.page({ colorScheme, width, height: width === 320 ? 640 : 800 });
-      for (const [name, where] of Object.entries(pages)) {
-        await visit(page, world, where);
-        await picture(page, `${name}-${colorScheme}-${width}`);
-        await accessible(page, `${name} ${colorScheme} ${width}`);
-      }
-      for (const [name, where, button] of [['claim', '/devices', 'Enrol a device'], ['publish', '/assets/demo/detector', 'Publish a version'], ['release', '/assets/demo/detector', 'Release… 1.1.0-rc.1+build.5'], ['retire', '/devices/cam-1', 'Retire…'], ['end', '/campaigns/1', 'End campaign…'], ['pause', '/campaigns/2', 'Pause campaign…'], ['return', '/campaigns/1/runs/1', 'Return now…'], ['extend', '/campaigns/1/runs/1', 'Extend…'], ['account', '/', 'Account admin'],
-        ...((width === 320) === (colorScheme === 'dark') ? deliveryDialogs : [])]) {
-        await visit(page, world, where);
-        await page.getByRole('button', { name: button }).click();
-        await settled(page);
-        await picture(page, `dialog-${name}-${colorScheme}-${width}`);
-        await accessible(page, `dialog ${name} ${colorScheme} ${width}`);
-      }
-      const alone = await browser.page({ colorScheme, width, signedIn: false });
-      await visit(alone, world, '/login');
-      await picture(alone, `login-${colorScheme}-${width}`);
-      await accessible(alone, `login ${colorScheme} ${width}`);
-      noProblems(page);
-      noProblems(alone);
-    });
+/* Each page is loaded once, in one of the four looks, and then seen in all of them. */
+for (const [what, some] of Object.entries(pages))
+  test(`every page of ${what} is accessible in light and dark, at 1280 and 320 px`, async () => {
+    for (const [turn, [name, where]] of Object.entries(some).entries()) {
+      await visit(page, world, where);
+      await accessibleInAllLooks(page, name, turn);
+    }
+    noProblems(page);
+  });
+
+test('every dialog is accessible in light and dark, at 1280 and 320 px', async () => {
+  for (const [turn, [name, where, button]] of dialogs.entries()) {
+    await visit(page, world, where);
+    await page.getByRole('button', { name: button }).click();
+    await settled(page);
+    await accessibleInAllLooks(page, `dialog-${name}`, turn);
+  }
+  noProblems(page);
+});
+
+test('the sign-in is accessible in light and dark, at 1280 and 320 px', async () => {
+  const alone = await browser.page({ signedIn: false });
+  await visit(alone, world, '/login');
+  await accessibleInAllLooks(alone, 'login');
+  noProblems(alone);
+});
 
 test('keys go places, the focus goes to the heading, and nothing fires in a field', async () => {
   const page = await browser.page();
