@@ -32,7 +32,7 @@ static void put_row(FILE *csv, const struct look *now, const struct look *before
 {
     double seconds = (double)(now->at_ns - before->at_ns) / 1e9;
     double tick = (double)sysconf(_SC_CLK_TCK) / 100; /* of 100 % of one processor */
-    fprintf(csv, "%.3f", program_time());
+    fprintf(csv, "%.3f", now->time);
     put_rate(csv, now->user, before->user, seconds, tick);
     put_rate(csv, now->system, before->system, seconds, tick);
     put_value(csv, now->resident_kb, 1024);

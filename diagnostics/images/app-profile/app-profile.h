@@ -9,6 +9,7 @@
 
 /* What one look found. Counters only rise while the process is the same; -1: the device does not tell. */
 struct look {
+    double time;             /* Unix seconds */
     int64_t at_ns;           /* CLOCK_MONOTONIC */
     int64_t pid, start_time; /* pid 0: there is no app; start_time in ticks since the boot */
     int64_t user, system;    /* processor time in ticks, all threads, also those that ended */

@@ -82,6 +82,7 @@ void look_take(struct look *look)
     memset(look, 0xff, sizeof *look); /* -1 everywhere */
     take_keeper_figures(look);
     look->at_ns = program_now_ns();
+    look->time = program_time();
     if (look->pid <= 0 || !take_stat(look))
         look->pid = 0; /* ended, and its number may be another's by now */
     else

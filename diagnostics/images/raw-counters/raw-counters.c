@@ -18,6 +18,7 @@
     10 /* samples over which rates are taken: the kernel counts processor time in ticks of 10 ms             \
         */
 #define FLUSH_EVERY RATE_HZ
+#define CLOSEST_NS 2000000 /* between two samples; times are written in milliseconds */
 
 /* Counters as the kernel gives them; all but the memory only rise. */
 struct sample {
@@ -193,19 +194,22 @@ static void wait_until(int64_t at_ns)
 static long sample_all(FILE *csv, int64_t duration_s)
 {
     static struct sample ring[WINDOW + 1];
-    int64_t start = now_ns(CLOCK_MONOTONIC), late = 0;
+    int64_t start = now_ns(CLOCK_MONOTONIC), late = 0, last = 0;
     long rows = 0;
     for (long n = 0; !asked_to_end && n < duration_s * RATE_HZ; n++) {
         int64_t due = start + n * (1000000000 / RATE_HZ);
-        wait_until(due);
+        /* Samples that come late are made up for, but each has a time of its own. */
+        wait_until(due > last + CLOSEST_NS ? due : last + CLOSEST_NS);
         struct sample *now = &ring[n % (WINDOW + 1)];
         take(now);
         late = now->at_ns - due > late ? now->at_ns - due : late;
+        last = now_ns(CLOCK_MONOTONIC);
         if (n == 0)
             continue; /* rates need a sample before */
         const struct sample *before = n <= WINDOW ? &ring[0] : &ring[(n - WINDOW) % (WINDOW + 1)];
         if (!write_row(csv, now, before) || (n % FLUSH_EVERY == 0 && fflush(csv) != 0))
             return -1;
+        last = now_ns(CLOCK_MONOTONIC);
         rows++;
     }
     say("latest sample came %.1f ms late", (double)late / 1e6);
