@@ -153,6 +153,8 @@ static bool console_open(struct serving *serving, struct error *err)
         !(console->fleet = fleet_open(console, err)) || !(console->rollouts = rollouts_open(console, err)) ||
         !(console->diagnostics = campaigns_open(console, err)))
         return false;
+    if (serving->options.capture_quota_bytes)
+        console->diagnostics->quota = serving->options.capture_quota_bytes;
     repo_set_wanted(console->repo, release_wanted, console);
     repo_set_withheld(console->repo, withdrawn_withheld, console);
     repo_set_signatures(console->repo, approval_signatures, console);

@@ -30,6 +30,8 @@ static const struct {
      offsetof(struct serve_options, cert)},
     {"--key", "FILE", "its private key (PEM)", offsetof(struct serve_options, key)},
     {"--www", "DIR", "the built pages (next to the program)", offsetof(struct serve_options, www)},
+    {"--capture-quota", "BYTES", "of all captures together (20 GiB)",
+     offsetof(struct serve_options, capture_quota)},
     {"--log", "LEVEL", "error, warning, info or debug (info)", offsetof(struct serve_options, log)},
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -55,7 +57,7 @@ static const char **value_of(struct serve_options *options, const char *name, si
     return NULL;
 }
 
-static bool options_check(const struct serve_options *options, struct error *err)
+static bool options_check(struct serve_options *options, struct error *err)
 {
     if (!options->data)
         return error_set(err, ERROR_INPUT, "--data DIR is needed");
@@ -67,6 +69,9 @@ static bool options_check(const struct serve_options *options, struct error *err
     if (options->device_url && (strncmp(options->device_url, "https://", 8) != 0 ||
                                 strchr(options->device_url + 8, '/') || !options->device_url[8]))
         return error_set(err, ERROR_INPUT, "--device-url is written https://HOST:PORT");
+    if (options->capture_quota &&
+        !int64_parse(options->capture_quota, 1, INT64_C(1) << 50, &options->capture_quota_bytes))
+        return error_set(err, ERROR_INPUT, "--capture-quota is a number of bytes");
     return true;
 }
 

@@ -6,9 +6,12 @@
 #include "base/error.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct serve_options {
     const char *data, *listen, *device_listen, *device_url, *admin_password_file, *cert, *key, *www, *log;
+    const char *capture_quota;
+    int64_t capture_quota_bytes; /* 0: not said */
     bool help;
 };
 

@@ -410,6 +410,7 @@ static void what_is_deleted_is_gone_and_cannot_come_again(void **state)
     assert_string_equal(settled(field), "nothing");
     assert_refused(capture_delete(field->diagnostics, 1, "bob", "room", &err), err, ERROR_MISSING);
     assert_refused(list(field, 0, run_id, "hello", 5, &out, &err), err, ERROR_CONFLICT);
+    assert_non_null(strstr(err.text, "was deleted"));
     assert_non_null(strstr(matrix(field), "\"why\":\"deleted: room\""));
     DB_DONE(conn) = db_read(field->db, &err);
     json_write_init(&writer, &out);
