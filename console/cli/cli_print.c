@@ -27,6 +27,8 @@ const char *cli_safe(struct cli *cli, const char *text)
             *c = ' ';
         else if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = '?';
+        else if ((unsigned char)*c == 0xc2 && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] <= 0x9f)
+            c[0] = c[1] = '?'; /* U+0080 to U+009F: some terminals obey these as well */
     return safe;
 }
 
