@@ -159,9 +159,19 @@ class Simulated extends Hand {
     await told('reverting');
     await told('uploading', { proof: this.proof(run.id, { end }), capture: 'complete' });
     const bytes = Buffer.from(`time,load\n${Math.floor(began)},1\n`);
-    await this.sure('POST', `/device/captures/${run.id}`, { files: [{ path: 'counters.csv', length: bytes.length, sha256: sha256(bytes), type: 'timeseries' }], omitted: [], complete: true });
-    await this.sure('PATCH', `/device/captures/${run.id}/0?offset=0`, bytes);
+    await this.upload(run.id, bytes);
     await told(end === 'cancelled' ? 'cancelled' : 'done', { capture: 'complete' });
+  }
+  /** One file, from where the console holds it, until the console says that it is complete. */
+  async upload(run, bytes) {
+    const list = { files: [{ path: 'counters.csv', length: bytes.length, sha256: sha256(bytes), type: 'timeseries' }], omitted: [], complete: true };
+    while (!this.crowd.stopping) {
+      const answer = await this.sure('POST', `/device/captures/${run}`, list);
+      if (answer.status === 200 && answer.json.files[0].complete) return;
+      if (answer.status === 200) await this.sure('PATCH', `/device/captures/${run}/0?offset=${answer.json.files[0].held}`, bytes.subarray(answer.json.files[0].held));
+      else if (answer.status && answer.status < 500 && answer.status !== 429) throw new Error(`${this.name}: capture: ${answer.status} ${answer.text}`);
+      else await later(500);
+    }
   }
   async live() {
     await later(Math.random() * 1000);
