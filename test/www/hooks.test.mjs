@@ -55,7 +55,7 @@ test('a hook is made; its secret is seen once and copied', async () => {
   const url = `http://127.0.0.1:${desk.address().port}/locum`;
   await dialog.getByLabel('Address').fill(url);
   await dialog.getByLabel(/^Campaigns:/).check();
-  assert.equal(await dialog.locator('.command code').innerText(), `locum hook create desk --url ${url} --event alarm --event campaign`);
+  assert.equal(await dialog.locator('.command code').innerText(), `locum hook create desk --to ${url} --event alarm --event campaign`);
   await make.click();
   await page.getByRole('dialog', { name: 'Secret of desk' }).waitFor();
   secret = await dialog.locator('.command code').innerText();

@@ -30,7 +30,7 @@ export function NewHookDialog({ close, done }) {
     }
     return (
         <FormDialog title="New web hook" close={close} submit={submit} verb="Make the hook" why={why}
-            command={`locum hook create ${shell(f.name || "NAME")} --url ${shell(f.url || "URL")}${f.events.map((one) => ` --event ${one}`).join("")}`}>
+            command={`locum hook create ${shell(f.name || "NAME")} --to ${shell(f.url || "URL")}${f.events.map((one) => ` --event ${one}`).join("")}`}>
             <Field label="Name" value={f.name} autocomplete="off" bad={bad.name} onInput={put("name")} />
             <Field label="Address" type="url" value={f.url} autocomplete="off" placeholder="https://HOST/PATH" bad={bad.url} help="It is sent a POST with JSON, again and again until it answers 2xx." onInput={put("url")} />
             <div class="choices column" role="group" aria-label="What it is told">

@@ -39,7 +39,7 @@ export function Hooks() {
             {denied && <Denied why={denied} />}
             <Loaded of={hooks} what="the web hooks" rows={3}>
                 {(list) => list.length ? <Table label="Web hooks" columns={COLUMNS} rows={list} id={(h) => h.name} />
-                    : <Nothing action={create} command="locum hook create NAME --url URL --event alarm">Nobody is told yet when a device does not come back.</Nothing>}
+                    : <Nothing action={create} command="locum hook create NAME --to URL --event alarm">Nobody is told yet when a device does not come back.</Nothing>}
             </Loaded>
             {params.value.get("new") === "1" && !denied && <NewHookDialog close={() => setParams({ new: null })} done={hooks.reload} />}
         </Page>
