@@ -186,7 +186,7 @@ static void only_a_proven_version_is_released_where_the_product_asks(void **stat
     says(small, b, "idle", 1, "starting");
     assert_int_equal(fleet_proven(small->console.fleet, "demo", "model", "1.0.0"), 1);
     assert_refused(release(small, "1.0.0", NULL, &err), err, ERROR_CONFLICT);
-    assert_non_null(strstr(err.text, "on 1 devices"));
+    assert_non_null(strstr(err.text, "on 1 device,"));
     assert_string_equal(stands(small, &arena), "");
     says(small, b, "idle", 1, "none");
     err = (struct error){0};
