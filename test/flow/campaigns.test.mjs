@@ -2,6 +2,7 @@
 // that begins and comes back on time with the console gone.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { World, until, path, build, isRoot, run } from './lib/locum.mjs';
 
 const app = path.join(build, 'test/flow/app');
@@ -158,11 +159,18 @@ test('more failures than the limit hold the campaign with the figures', { skip }
 });
 
 test('where the product asks for two people the second one lets it begin, and nobody approves their own', { skip }, async () => {
+  // What only one person signed is offered to nobody from here on; what is published waits.
+  const listed = async (version) => (await world.api('GET', `/assets/demo/ends/versions/${version}`)).listed;
+  assert.equal(await listed('1.0.0'), true);
   await world.json('product', 'set', 'demo', 'approval=two');
+  assert.equal(await listed('1.0.0'), false);
+  await world.publish('demo/ends', '1.1.0', { 'diagnostic.json': JSON.stringify(limits), run: { bytes: '#!/bin/sh\necho approved > $LOCUM_OUTPUT/run.log\n', mode: 0o755 } }, '--kind', 'diagnostic');
+  assert.equal(await listed('1.1.0'), false);
   await world.api('POST', '/operators', { name: 'bob', password: 'a long enough password', role: 'support' });
   const { token } = await world.api('POST', '/login', { name: 'bob', password: 'a long enough password', token: 'bob' });
-  assert.equal((await create('ends', ['cam-1'], 10, '--dry-run')).needs_approval, true);
-  const created = await create('ends', ['cam-1'], 10);
+  const ask = (...more) => world.json('campaign', 'create', '--image', 'demo/ends@1.1.0', '--device', 'cam-1', '--duration', '10s', ...more);
+  assert.equal((await ask('--dry-run')).needs_approval, true);
+  const created = await ask();
   const waits = await campaign(created.id);
   assert.equal(waits.state, 'draft');
   assert.deepEqual(waits.approval, { needed: 2, by: null, at: null });
@@ -171,17 +179,31 @@ test('where the product asks for two people the second one lets it begin, and no
   const own = await world.locum('campaign', 'approve', String(created.id), '--json');
   assert.equal(own.code, 4, own.stderr);
   assert.equal((await of(created.id, 'cam-1')).state, 'queued');
+  assert.equal(await listed('1.1.0'), false);
   const bob = await run(path.join(build, 'locum'), ['campaign', 'approve', String(created.id), '--json'], { env: world.env({ LOCUM_TOKEN: token }) });
   assert.equal(bob.code, 0, bob.stderr);
   assert.equal(JSON.parse(bob.stdout).approval.by, 'bob');
+  // Now the device finds it, with the signatures of author and approver, and what nobody approved it still does not.
   isBack(await inState(created.id, 'cam-1', ['done']));
+  assert.deepEqual([await listed('1.0.0'), await listed('1.1.0')], [false, true]);
+  const verified = await run(path.join(build, 'locum'), ['repo', 'verify', '--data', world.data]);
+  assert.equal(verified.code, 0, verified.stderr);
+  assert.match(verified.stdout, /signed by author and approver/);
+  const audit = (await world.api('GET', '/audit')).filter((row) => row.object === `campaign ${created.id}`);
+  assert.ok(audit.some((row) => row.operator === 'bob' && row.action === 'approve' && row.detail.includes('demo/ends 1.1.0')), JSON.stringify(audit));
   await world.json('product', 'set', 'demo', 'approval=one');
+  assert.equal(await listed('1.0.0'), true);
 });
 
 test('a device begins and comes back on time while the console is gone', { skip }, async () => {
-  const at = new Date(Math.ceil(Date.now() / 1000) * 1000 + 12000).toISOString().replace('.000', '');
-  const created = await create('stays', ['cam-1'], 3, '--at', at);
+  await image('away', '#!/bin/sh\nwhile :; do sleep 1; done');
+  const at = new Date(Math.ceil(Date.now() / 1000) * 1000 + 20000).toISOString().replace('.000', '');
+  const created = await create('away', ['cam-1'], 3, '--at', at);
   await inState(created.id, 'cam-1', ['scheduled_on_device'], 1, 10000);
+  const { next } = await world.api('GET', '/summary');
+  assert.deepEqual(next, [{ at, what: `campaign ${created.id}: away 1.0.0`, link: `/campaigns/${created.id}/runs/1` }], 'the overview says what begins within a day');
+  // It has the order; the image is fetched ahead, and with the console gone nobody has it to give.
+  await until('the image is on the device', () => existsSync(path.join(devices['cam-1'].state, 'versions/away/1.0.0/run')));
   await world.console.stop('SIGKILL');
   // Its own word, in its own outbox: it began and came back with nobody to ask.
   await until('the image has been and gone', () => Date.now() > Date.parse(at) + 3000 + 5000, 60000);
