@@ -1,6 +1,7 @@
 /* The overview: what needs a person, what runs, how full it is. */
 #include "console/handlers.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "console/audit.h"
 #include "console/delivery/rollout.h"
@@ -8,6 +9,8 @@
 #include "diagnostics/capture.h"
 #include "diagnostics/run.h"
 
+#define NEXT_MOST 20
+#define DAY_S 86400
 #define NEEDS_MOST 50
 #define RUNNING_MOST 20
 #define AUDIT_ROWS 5
@@ -182,6 +185,38 @@ static bool audit_write(struct request *request, struct db_conn *conn, struct js
     return true;
 }
 
+/* What begins within a day by itself: runs of campaigns and rollouts that wait for their time. */
+static bool next_write(struct request *request, struct db_conn *conn, struct json_writer *writer,
+                       struct error *err)
+{
+    struct db_query *query = db_query(
+        conn, "SELECT r.starts_at, 'campaign', c.id, c.image || ' ' || c.version, r.number FROM run r"
+              " JOIN campaign c ON c.id = r.campaign_id WHERE r.state = 'scheduled' AND r.starts_at > :now"
+              " AND r.starts_at < :end"
+              " UNION ALL SELECT at, 'rollout', id, asset || ' ' || version, 0 FROM rollout"
+              " WHERE state = 'scheduled' AND at > :now AND at < :end ORDER BY 1 LIMIT :most");
+
+    db_bind_integer(query, ":now", clock_now());
+    db_bind_integer(query, ":end", clock_now() + DAY_S);
+    db_bind_integer(query, ":most", NEXT_MOST);
+    json_write_array(writer, "next");
+    while (db_step(query)) {
+        const char *noun = db_text(query, 1);
+        long long id = db_integer(query, 2), number = db_integer(query, 4);
+
+        json_write_object(writer, NULL);
+        json_write_time(writer, "at", db_integer(query, 0));
+        json_write_string(writer, "what",
+                          arena_printf(request->arena, "%s %lld: %s", noun, id, db_text(query, 3)));
+        json_write_string(writer, "link",
+                          number ? arena_printf(request->arena, "/campaigns/%lld/runs/%lld", id, number)
+                                 : arena_printf(request->arena, "/rollouts/%lld", id));
+        json_write_end(writer, '}');
+    }
+    json_write_end(writer, ']');
+    return db_end(query, err);
+}
+
 /* Bytes as versions list them: a file that two versions share counts twice. */
 static bool storage_write(struct request *request, struct db_conn *conn, struct json_writer *writer,
                           struct error *err)
@@ -248,7 +283,8 @@ static bool summary_write(struct request *request, struct text *out, struct erro
     if (!rollout_write_open(conn, &writer, RUNNING_MOST, err))
         return false;
     json_write_end(&writer, ']');
-    if (!audit_write(request, conn, &writer, err) || !storage_write(request, conn, &writer, err))
+    if (!next_write(request, conn, &writer, err) || !audit_write(request, conn, &writer, err) ||
+        !storage_write(request, conn, &writer, err))
         return false;
     json_write_boolean(&writer, "starter_mode", repo_is_starter(request->console->repo));
     if (!steps_write(conn, &counts, &writer, err))
