@@ -73,6 +73,15 @@ test('what one device says without end does not stay in the database', { timeout
   assert.ok(more < 512 << 10, `${more} bytes more after 12,800 more reports`);
 });
 
+test('a zone that leads elsewhere, or is none, is UTC', async () => {
+  const device = await hand('zoned');
+  for (const [said, zone] of [['../../etc/passwd', 'UTC'], ['Etc/../../../etc/passwd', 'UTC'], ['/etc/localtime', 'UTC'], ['Europe', 'UTC'], ['Europe/Berlin', 'Europe/Berlin']]) {
+    await device.checkin({ facts: { timezone: said } });
+    const plan = await world.json('campaign', 'create', '--image', 'demo/look@1.0.0', '--device', 'zoned', '--duration', '5s', '--window', '02:00-05:00', '--dry-run');
+    assert.equal(plan.occurrences[0].local[0].zone, zone, said);
+  }
+});
+
 // --- an operator of a lower role, and pages elsewhere
 
 test('a token can make none that is stronger or lasts longer than itself', async () => {
