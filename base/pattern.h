@@ -11,8 +11,9 @@
 #include <stdbool.h>
 
 #define PATTERN_COST_MOST 320 /* nodes once everything is written out */
-#define PATTERN_NEST_MOST 2   /* "(a+b)+" is two; each further one may double the ways through what is empty \
-                               */
+#define PATTERN_NEST_MOST                                                                                    \
+    2 /* "(a+b)+" is two; each further one may double the ways through what is empty                         \
+       */
 
 /* INPUT with the pattern when it is too large written out, or has back references, which the matcher tries in
  * every way. Says nothing about its grammar: that is regcomp's to judge. */
