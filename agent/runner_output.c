@@ -104,11 +104,10 @@ static bool copy_plainly(int in, int64_t length, struct sink *sink, struct error
     return true;
 }
 
-/* Logs, texts and time series; the header of a series names columns and stays. */
+/* All that is text; the header of a series names columns and stays. */
 static bool is_redacted(const struct copy *copy, const char *type)
 {
-    return copy->redact.count > 0 &&
-           (string_is(type, "log") || string_is(type, "text") || string_is(type, "timeseries"));
+    return copy->redact.count > 0 && !string_is(type, "binary") && !string_is(type, "image");
 }
 
 /* At most `most` bytes of the file as they leave the device; `cut` when there was more. */
@@ -120,11 +119,12 @@ static bool copy_bytes(struct copy *copy, int in, int out, int64_t most, struct 
     bool good;
     sha256_init(&sink.hash);
     if (is_redacted(copy, file->type)) {
-        struct redact_copy how = {.in = in,
-                                  .plain_lines = string_is(file->type, "timeseries") ? 1 : 0,
-                                  .most = most,
-                                  .write = sink_write,
-                                  .context = &sink};
+        struct redact_copy how = {
+            .in = in,
+            .plain_lines = string_is(file->type, "timeseries") || string_is(file->type, "table") ? 1 : 0,
+            .most = most,
+            .write = sink_write,
+            .context = &sink};
         good = redact_copy(&copy->redact, &how, &file->redacted, cut, err);
     } else {
         *cut = file->length > most;

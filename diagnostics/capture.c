@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-static const char *const types[] = {"timeseries", "log", "text", "binary", NULL};
+static const char *const types[] = {"timeseries", "log", "text", "table", "json", "image", "binary", NULL};
 
 /* One file of a list. */
 struct listed {

@@ -157,3 +157,14 @@ test('a quota of the product refuses a capture with a sentence that reaches the 
   const capture = (await world.json('capture', 'list', String(created.id)))[0];
   assert.equal(Date.parse(capture.expires_at) - Date.parse(capture.created_at), 86400000);
 });
+
+test('a file of every type that an image may declare arrives as what it is', { skip }, async () => {
+  const types = ['timeseries', 'log', 'text', 'table', 'json', 'image', 'binary'];
+  await world.publish('demo/types', '1.0.0', { 'diagnostic.json': JSON.stringify({ ...limits, outputs: types.map((type) => ({ path: `a.${type}`, type })) }),
+    run: { bytes: `#!/bin/sh\nfor t in ${types.join(' ')}; do printf 'time,name\\n1,secret\\n' > $LOCUM_OUTPUT/a.$t; done\n`, mode: 0o755 } }, '--kind', 'diagnostic');
+  const created = await world.json('campaign', 'create', '--image', 'demo/types@1.0.0', '--device', 'cam-1', '--duration', '10s', '--redact', 'secret|name');
+  await over(created.id);
+  const [{ collected }] = await matrix(created.id);
+  const redacted = { timeseries: 1, table: 1, log: 2, text: 2, json: 2 }; // a table keeps its first line
+  assert.deepEqual(collected.map(({ type, redacted: n = 0 }) => [type, n]).sort(), types.map((type) => [type, redacted[type] ?? 0]).sort());
+});

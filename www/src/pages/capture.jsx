@@ -12,7 +12,7 @@ import { reasonText } from "../parts/captures_table.jsx";
 import { Viewer } from "../parts/viewer.jsx";
 import { CaptureActions, DeleteDialog, HoldDialog } from "../dialogs/capture.jsx";
 
-const TYPES = { timeseries: ["capture", "time series"], log: ["audit", "log"], text: ["file", "text"], binary: ["file", "bytes"] };
+const TYPES = { timeseries: ["capture", "time series"], log: ["audit", "log"], text: ["file", "text"], table: ["file", "table"], json: ["file", "JSON"], image: ["file", "image"], binary: ["file", "bytes"] };
 
 export function Capture({ id, n }) {
     const capture = useResource(at`/captures/${id}`, wants.captures);

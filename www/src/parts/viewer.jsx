@@ -11,10 +11,13 @@ const SERIES_MOST = 64 << 20;
 const BYTES_MOST = 4096;
 const LINES_MOST = 2000;
 
+/* Shown byte by byte: what a device sent is never drawn as a picture in our own pages. */
+const isBytes = (file) => file.type === "binary" || file.type === "image";
+
 export function Viewer({ path, file }) {
     const [state, setState] = useState({});
     const [turn, setTurn] = useState(0);
-    const limit = file.type === "timeseries" ? SERIES_MOST : file.type === "binary" ? BYTES_MOST : TEXT_MOST;
+    const limit = file.type === "timeseries" ? SERIES_MOST : isBytes(file) ? BYTES_MOST : TEXT_MOST;
     useEffect(() => {
         const abort = new AbortController();
         setState({});
@@ -30,7 +33,7 @@ export function Viewer({ path, file }) {
     if (state.series?.error)
         return <><Note tone="attention"><p>This is not a time series that can be drawn: {state.series.error}</p></Note><Log text={new TextDecoder().decode(state.raw)} />{cut}</>;
     if (state.series) return <><Series series={state.series} name={file.path} />{cut}</>;
-    if (file.type === "binary") return <><Hex bytes={state.raw} />{cut}</>;
+    if (isBytes(file)) return <><Hex bytes={state.raw} />{cut}</>;
     return <><Log text={new TextDecoder().decode(state.raw)} />{cut}</>;
 }
 
