@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { Agent, request } from 'node:https';
 import { Hand, canonical, sha256 } from './hand.mjs';
+import { until } from './locum.mjs';
 
 const SOCKETS = 24; // connections that all devices share, as behind a front
 const ANSWER_MS = 60000; // a device waits so long for an answer, then asks again
@@ -14,6 +15,11 @@ export async function each(items, width, work) {
   const left = items.entries();
   await Promise.all(Array.from({ length: width }, async () => { for (const [index, item] of left) await work(item, index); }));
 }
+
+/** How many rows are in each state. */
+export const tally = (list) => list.reduce((counts, { state }) => ({ ...counts, [state]: (counts[state] ?? 0) + 1 }), {});
+/** Thrown where `reached` need not go on. */
+export const never = (why) => { throw Object.assign(new Error(why), { never: true }); };
 
 /** All rows of a list, page by page. */
 export async function pages(world, path) {
@@ -216,6 +222,22 @@ export class Crowd {
       const sleeper = { done, timer: setTimeout(() => { this.asleep.delete(sleeper); done(); }, ms) };
       this.asleep.add(sleeper);
     });
+  }
+  /** As `until`, but what broke a device, or cannot become right any more (`never`), ends it at once. */
+  async reached(what, question, ms = 240000) {
+    let end = null;
+    const found = await until(what, async () => {
+      try {
+        if (this.broken) never(this.broken.message);
+        return await question();
+      } catch (error) {
+        if (!error.never) throw error;
+        end = error;
+        return true;
+      }
+    }, ms);
+    if (end) throw end;
+    return found;
   }
   count(test) { return this.devices.filter(test).length; }
   /** Those that had fallen silent are heard again. */
