@@ -241,6 +241,32 @@ static bool state_take(struct act *act, struct assignment *assignment, const str
                                   report->capture_reason ? report->capture_reason : report->reason.text, err);
 }
 
+/* An end without a verified proof is no proven return: whoever was on the image, or says that all is done,
+ * owes one. Proofs come before the end, or with it. */
+static bool proof_is_owed(struct act *act, const struct assignment *assignment, bool *owed, struct error *err)
+{
+    struct db_query *query =
+        db_query(act->conn, "SELECT proof IS NULL AND (state = 'done' OR (started_at IS NOT NULL AND state IN"
+                            " ('failed', 'cancelled', 'skipped'))) FROM assignment WHERE id = :id");
+
+    db_bind_text(query, ":id", assignment->id);
+    *owed = db_step(query) && db_integer(query, 0);
+    return db_end(query, err);
+}
+
+static bool unproven_alarm(struct act *act, struct assignment *assignment, const struct report *report,
+                           struct error *err)
+{
+    bool owed;
+
+    if (report->proof || assignment->state != report->state ||
+        !assignment_lifecycle.states[report->state].is_end)
+        return true;
+    return proof_is_owed(act, assignment, &owed, err) &&
+           (!owed || string_is(assignment->alarm, "revert_failed") ||
+            assignment_alarm(act, assignment, "revert_failed", assignment->until, err));
+}
+
 bool assignment_report(struct act *act, int64_t device_id, const struct public_key *key,
                        const struct json *json, struct error *err)
 {
@@ -255,9 +281,11 @@ bool assignment_report(struct act *act, int64_t device_id, const struct public_k
         return error_set(err, missing.kind == ERROR_SYSTEM ? ERROR_SYSTEM : ERROR_INPUT,
                          "run %s was never given to this device", report.run_id);
     assignment.told_at = report.at;
-    if (report.state == ASSIGNMENT_RUNNING && !times_take(act, &assignment, &report, err))
+    if (report.state == ASSIGNMENT_RUNNING && may_follow(&assignment, report.state) &&
+        !times_take(act, &assignment, &report, err))
         return false;
     return state_take(act, &assignment, &report, err) &&
            (!report.proof || proof_take(act, &assignment, key, report.proof, err)) &&
+           unproven_alarm(act, &assignment, &report, err) &&
            run_advance(act, assignment.campaign, assignment.run, clock_now(), err);
 }

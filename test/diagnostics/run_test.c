@@ -514,7 +514,9 @@ static void counters_equal_their_rows_after_a_kill_in_every_state(void **state)
         field_reopen(field);
         field_count(field);
         say(field, 0, run_id, said[i]);
-        assert_string_equal(field_state(field, id, 0), said[i]);
+        /* No proof came: whoever says that all is done owes one. */
+        assert_string_equal(field_state(field, id, 0),
+                            strcmp(said[i], "done") ? said[i] : "done/revert_failed");
         field_reopen(field);
         field_count(field);
     }
