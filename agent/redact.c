@@ -130,6 +130,7 @@ static bool pass_line(struct state *state, char *line, size_t size, bool too_lon
 {
     int64_t began = cpu_ms();
     bool good;
+    line[size] = '\0';
     if (number < state->copy->plain_lines && !too_long)
         good = put(state, line, size, err);
     else if (too_long)
@@ -146,8 +147,9 @@ static bool pass_line(struct state *state, char *line, size_t size, bool too_lon
 bool redact_copy(struct redact *redact, const struct redact_copy *copy, int64_t *count, bool *cut,
                  struct error *err)
 {
-    static struct state state;     /* one a process; too large for some stacks */
-    static char line[REDACT_LINE]; /* what came of the present line */
+    static struct state state; /* one a process; too large for some stacks */
+    static char line[REDACT_LINE +
+                     1]; /* what came of the present line; a matcher that is watched wants a NUL behind it */
     state = (struct state){.redact = redact, .copy = copy, .left = copy->most};
     FILE *in = fdopen(dup(copy->in), "r");
     size_t size = 0;
@@ -155,7 +157,7 @@ bool redact_copy(struct redact *redact, const struct redact_copy *copy, int64_t 
     bool good = in != NULL || error_errno(err, "read"), too_long = false;
     for (int c; good && !state.cut && (c = getc_unlocked(in)) != EOF;) {
         if (c != '\n') {
-            too_long = too_long || size == sizeof line;
+            too_long = too_long || size == REDACT_LINE;
             if (!too_long)
                 line[size++] = (char)c;
             continue;
