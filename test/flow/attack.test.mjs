@@ -249,12 +249,13 @@ test('a compromised server can withhold and choose, and no more', { timeout: 240
     const before = await used();
     evil.order = envelope(director, order({ set: [{ asset: 'model', version: '1.1.0' }] }));
     const trouble = (words) => until(`the device says ${words}`, () => words.test(seen().assets.model?.reason ?? ''), 30000);
+    const elsewhere = [/^\/objects\//, (from, to) => { to.writeHead(302, { location: `https://127.0.0.1:${world.devicePort}${from.url}` }); to.end(); }];
     for (const [what, pattern, rule, words] of [
       ['a manifest of its own', /^\/targets\//, (from, to) => to.end('{"files":[]}'), /not the one that was signed/],
       ['an endless manifest', /^\/targets\//, (from, to) => evil.endless(to), /more than|bytes/],
       ['an endless object', /^\/objects\//, (from, to) => evil.endless(to), /more bytes than/],
       ['other bytes', /^\/objects\//, async (from, to, forward) => { const real = await forward(); to.end(Buffer.alloc(real.body.length, 7)); }, /not those that were signed/],
-      ['a redirect', /^\/objects\//, (from, to) => { to.writeHead(302, { location: `https://127.0.0.1:${world.devicePort}${from.url}` }); to.end(); }, /302/],
+      ['a redirect', ...elsewhere, /302/],
       ['a file of this machine', /^\/objects\//, (from, to) => { to.writeHead(301, { location: 'file:///etc/passwd' }); to.end(); }, /301/],
     ]) {
       evil.rules = [[pattern, rule]];
@@ -262,7 +263,8 @@ test('a compromised server can withhold and choose, and no more', { timeout: 240
     }
     for (const [pattern, about] of [[/checkin/, 'check-in'], [/timestamp/, 'timestamp']]) {
       let asked = 0;
-      evil.rules = [[pattern, (from, to) => { asked++; evil.endless(to, { 'content-type': 'application/json' }); }]];
+      // Objects stay out of reach: the device goes on trying for those of the order that it has.
+      evil.rules = [[pattern, (from, to) => { asked++; evil.endless(to, { 'content-type': 'application/json' }); }], elsewhere];
       evil.order = envelope(director, order({ set: [{ asset: 'model', version: '1.1.0' }] }));
       await until(`two endless answers to the ${about}`, () => asked >= 2, 30000);
       assert.ok(evil.sent < 64 << 20, `${evil.sent} bytes were taken`);

@@ -42,7 +42,10 @@ const reached = (what, question, ms) => crowd.reached(what, question, ms);
 /** The rollout once it is in one of these states. */
 const reaches = (id, states, and = () => true) => reached(`rollout ${id} is ${states}`, async () => {
   const found = await show(id);
-  if ([...over, 'held'].includes(found.state) && !states.includes(found.state)) never(`rollout ${id} is ${found.state}: ${JSON.stringify(found.reason)} ${JSON.stringify(found.counts)}`);
+  if ([...over, 'held'].includes(found.state) && !states.includes(found.state)) {
+    const failed = found.counts.failed ? JSON.stringify(await world.api('GET', `/rollouts/${id}/failures`)) : '';
+    never(`rollout ${id} is ${found.state}: ${JSON.stringify(found.reason)} ${JSON.stringify(found.counts)} ${failed}`);
+  }
   return states.includes(found.state) && and(found) && found;
 });
 

@@ -211,7 +211,8 @@ test('an order narrows what is collected, has it redacted on the device, and giv
   const created = await create('tells', narrow, 8);
   const first = await inState(created.id, ['running']);
   assert.equal(first.state, 'running', JSON.stringify(first));
-  const told = () => evil.reports.filter(({ run, state }) => run === sent.runs[0].id && state === 'running').map(({ ends_at }) => Date.parse(ends_at));
+  // A report whose answer was lost is sent again.
+  const told = () => [...new Set(evil.reports.filter(({ run, state }) => run === sent.runs[0].id && state === 'running').map(({ ends_at }) => Date.parse(ends_at)))];
   more = 61; // over max_runtime_s: refused, and the run goes on as it was
   await until('it was asked for too much', async () => more === null);
   more = 12;
