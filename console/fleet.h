@@ -116,6 +116,8 @@ struct device *const *fleet_all(struct fleet *fleet, size_t *count);
  * the fleet. */
 struct device *fleet_add(struct fleet *fleet, const struct device *device);
 enum connectivity device_connectivity(const struct fleet *fleet, const struct device *device, int64_t now);
+/* Seconds since it was heard; the time that the console itself was away does not count against a device. */
+int64_t device_silence(const struct fleet *fleet, const struct device *device, int64_t now);
 /* Marks a device's wish as to be thought over: its next check-in or the next orders_step does. */
 void device_wish_changed(struct device *device);
 

@@ -36,9 +36,7 @@ int fleet_poll_interval(struct fleet *fleet, const struct device *device, int wa
     return fleet_idle_interval(fleet->active);
 }
 
-/* Seconds of silence while we listened: the time that the console itself was away does not count against a
- * device. */
-static int64_t silence(const struct fleet *fleet, const struct device *device, int64_t now)
+int64_t device_silence(const struct fleet *fleet, const struct device *device, int64_t now)
 {
     if (device->last_seen >= fleet->started_at)
         return now - device->last_seen;
@@ -52,7 +50,7 @@ enum connectivity device_connectivity(const struct fleet *fleet, const struct de
 
     if (!device->last_seen)
         return NEVER_SEEN;
-    int64_t silent = silence(fleet, device, now);
+    int64_t silent = device_silence(fleet, device, now);
     if (silent <= 2 * interval + 5)
         return ONLINE;
     return silent <= 4 * interval + 15 ? LATE : OFFLINE;

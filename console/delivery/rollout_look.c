@@ -19,6 +19,7 @@ enum result {
     RESULT_DEFERRED = 11
 };
 #define LOOK_AGAIN_S 2      /* a soak that cannot be judged yet */
+#define SOAK_SILENCE_S 60   /* in a soak: as long as a restart of the device may take, however often it comes */
 #define RETRY_FIRST_S 60    /* then 120, 240, … */
 #define RETRY_LONGEST_S 960 /* a quarter of an hour and a minute */
 
@@ -31,6 +32,7 @@ struct said {
     bool app_good;      /* it runs, or there is none */
     bool proven, right; /* right: version and hash; proven: and idle, taken, app running */
     bool silent;        /* offline */
+    bool gone;          /* and for so long that it does not just restart */
     bool fails;         /* it says that this version failed */
     int64_t last_seen;
     char version[VERSION_SIZE];
@@ -74,8 +76,10 @@ static void said_read(struct fleet *fleet, const struct rollout *rollout, int64_
         said->app_good = string_is(device->app_state, "running") || string_is(device->app_state, "none") ||
                          !device->app_state[0];
         said->last_seen = device->last_seen;
-        enum connectivity connectivity = device_connectivity(fleet, device, clock_now());
+        int64_t now = clock_now();
+        enum connectivity connectivity = device_connectivity(fleet, device, now);
         said->silent = connectivity == OFFLINE || connectivity == NEVER_SEEN;
+        said->gone = said->silent && device_silence(fleet, device, now) >= SOAK_SILENCE_S;
         running_read(device, rollout, arena, said);
         said->order = order && device->order ? arena_strdup(arena, device->order) : NULL;
     }
@@ -320,7 +324,7 @@ static bool look_confirming(struct rollout_act *act, const struct rollout *rollo
         return true;
     if (said->proven && said->last_seen >= soaked)
         return rollout_assignment_set(act, assignment, RA_APPLIED, 0, NULL, err);
-    if (said->silent)
+    if (said->gone)
         return fail(act, rollout, assignment, &silent, -1, false, now, err);
     /* Not heard from since, or not to be judged now: not for ever. */
     if (now > soaked + rollout->device_deadline_s)

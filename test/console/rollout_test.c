@@ -536,6 +536,24 @@ static void a_soak_is_not_passed_in_silence(void **state)
     check_state(id, "held");
 }
 
+static void a_device_may_restart_in_its_soak(void **state)
+{
+    ARENA(arena);
+    struct rollout_plan plan = plan_of(&arena, DEVICES);
+
+    (void)state;
+    plan.soak_s = 10;
+    int64_t id = create(&plan);
+    prove_all();
+    small_wait(small, 45);
+    assert_int_equal(device_connectivity(small->console.fleet, devices[0], clock_now()), OFFLINE);
+    step();
+    assert_int_equal(number("state", id, "failed"), 0);
+    soak(3);
+    assert_int_equal(number("state", id, "applied"), 1);
+    check_state(id, "running"); /* its next stage */
+}
+
 static void execute(const char *what, int64_t device_id)
 {
     struct error err = {0};
@@ -1078,6 +1096,7 @@ int main(void)
         ROLLOUT_TEST(a_device_that_falls_back_in_its_soak_has_failed),
         ROLLOUT_TEST(an_applied_device_is_watched_until_the_rollout_is_over),
         ROLLOUT_TEST(a_soak_is_not_passed_in_silence),
+        ROLLOUT_TEST(a_device_may_restart_in_its_soak),
         ROLLOUT_TEST(who_cannot_take_it_is_skipped_with_the_reason),
         ROLLOUT_TEST(two_rollouts_of_an_asset_do_not_share_a_device),
         ROLLOUT_TEST(a_person_aborts_excludes_and_asks_again),
