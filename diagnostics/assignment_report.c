@@ -184,14 +184,15 @@ static bool proof_take(struct act *act, struct assignment *assignment, const str
 static void times_clip(struct assignment *assignment, const struct report *report)
 {
     int64_t now = clock_now(), begun = assignment->started_at ? assignment->started_at : report->at;
-    int64_t latest = now + assignment->duration_s + CLOCK_SLACK_S;
+    int64_t latest;
 
     if (!begun || begun > now + CLOCK_SLACK_S || begun < assignment->start_after - CLOCK_SLACK_S)
         begun = now;
+    latest = begun + assignment->duration_s + CLOCK_SLACK_S;
     assignment->started_at = begun;
-    assignment->ends_at = report->ends_at ? report->ends_at : begun + assignment->duration_s;
-    if (assignment->ends_at < begun || assignment->ends_at > latest)
-        assignment->ends_at = latest - CLOCK_SLACK_S;
+    assignment->ends_at = report->ends_at;
+    if (!report->ends_at || report->ends_at < begun || report->ends_at > latest)
+        assignment->ends_at = begun + assignment->duration_s;
 }
 
 /* When the image began and must end, by the device's clock. */
@@ -241,6 +242,13 @@ static bool state_take(struct act *act, struct assignment *assignment, const str
                                   report->capture_reason ? report->capture_reason : report->reason.text, err);
 }
 
+/* That it runs, or, once more, until when: it was given more time. */
+static bool tells_times(const struct assignment *assignment, const struct report *report)
+{
+    return report->state == ASSIGNMENT_RUNNING &&
+           (assignment->state == ASSIGNMENT_RUNNING || may_follow(assignment, report->state));
+}
+
 /* An end without a verified proof is no proven return: whoever was on the image, or says that all is done,
  * owes one. Proofs come before the end, or with it. */
 static bool proof_is_owed(struct act *act, const struct assignment *assignment, bool *owed, struct error *err)
@@ -281,8 +289,7 @@ bool assignment_report(struct act *act, int64_t device_id, const struct public_k
         return error_set(err, missing.kind == ERROR_SYSTEM ? ERROR_SYSTEM : ERROR_INPUT,
                          "run %s was never given to this device", report.run_id);
     assignment.told_at = report.at;
-    if (report.state == ASSIGNMENT_RUNNING && may_follow(&assignment, report.state) &&
-        !times_take(act, &assignment, &report, err))
+    if (tells_times(&assignment, &report) && !times_take(act, &assignment, &report, err))
         return false;
     return state_take(act, &assignment, &report, err) &&
            (!report.proof || proof_take(act, &assignment, key, report.proof, err)) &&

@@ -45,6 +45,28 @@ static void say(struct field *field, int device, const char *run_id, const char 
     assert_ok(field_report(field, device, &err, "{\"run\":\"%s\",\"state\":\"%s\"}", run_id, state), err);
 }
 
+/* That the first device is on the image until then. */
+static void say_until(struct field *field, const char *run_id, int64_t until)
+{
+    struct error err = {0};
+    char text[TIME_TEXT];
+
+    time_text(until, text);
+    assert_ok(field_report(field, 0, &err, "{\"run\":\"%s\",\"state\":\"running\",\"ends_at\":\"%s\"}",
+                           run_id, text),
+              err);
+}
+
+static int64_t ends_at(struct field *field, const char *run_id)
+{
+    struct error err = {0};
+    struct assignment assignment;
+    DB_DONE(conn) = db_read(field->db, &err);
+
+    assert_ok(assignment_find(conn, &field->arena, run_id, &assignment, &err), err);
+    return assignment.ends_at;
+}
+
 static void offer(struct field *field, int device)
 {
     struct error err = {0};
@@ -367,6 +389,26 @@ static void a_run_is_extended_within_the_signed_limit_and_silence_counts_from_th
                    ERROR_CONFLICT);
 }
 
+static void the_new_end_that_a_device_tells_is_taken_while_it_runs_and_within_its_order(void **state)
+{
+    struct field *field = *state;
+    char run_id[RUN_ID_TEXT];
+    int64_t id = field_campaign(field, 1, 0, 0), now = clock_now();
+
+    field_orders(field, 0, run_id);
+    offer(field, 0);
+    say_until(field, run_id, now + 30);
+    assert_int_equal(ends_at(field, run_id), now + 30);
+    say_until(field, run_id, now + 50);
+    assert_int_equal(ends_at(field, run_id), now + 50);
+    say_until(field, run_id, now + 100000);
+    assert_in_range(ends_at(field, run_id), now + 30, now + 32); /* a device does not put off its own end */
+    say(field, 0, run_id, "reverting");
+    say_until(field, run_id, now + 50);
+    assert_state(id, 0, "reverting");
+    assert_in_range(ends_at(field, run_id), now + 30, now + 32);
+}
+
 /* --- two people
  * ---------------------------------------------------------------------------------------------------- */
 
@@ -606,6 +648,7 @@ int main(void)
         FIELD_TEST(a_failure_limit_may_be_a_number),
         FIELD_TEST(one_device_is_asked_back_and_the_others_stay),
         FIELD_TEST(a_run_is_extended_within_the_signed_limit_and_silence_counts_from_there),
+        FIELD_TEST(the_new_end_that_a_device_tells_is_taken_while_it_runs_and_within_its_order),
         FIELD_TEST(a_second_person_approves_and_nobody_approves_their_own),
         FIELD_TEST(a_plan_that_its_image_is_not_signed_for_is_refused),
         FIELD_TEST(more_time_for_who_waits_for_approval_does_not_end_the_waiting),
