@@ -8,6 +8,7 @@
 #   make flow       users' stories with the real console and the real agent; ONLY= as above
 #   make www-test   the pages in a real browser; ONLY= as above
 #   make fuzz       each parser of foreign bytes for FUZZ_SECONDS (60); needs clang
+#   make scale      what 100,000 devices cost, against the aims: some minutes, not part of make test; SCALE_DEVICES=N
 #   make lint       the arrows between folders, names, formatting, warnings
 #   make format     lays out the C sources as .clang-format says
 #   make install    below DESTDIR and prefix (/usr/local): programs, pages, systemd units, the header for apps
@@ -93,7 +94,7 @@ FLOW_PROGRAMS := $(patsubst %/,$(OUT)/%,$(sort $(dir $(wildcard test/flow/*/*.c)
 UNITS := $(patsubst %.c,$(OUT)/%,$(wildcard test/*/*_test.c))
 PROGRAMS := $(if $(wildcard console/main.c),$(OUT)/locum) $(if $(wildcard agent/main.c),$(OUT)/locum-agent)
 
-.PHONY: all help setup programs units flow-programs unit flow www www-test test fuzz lint warnings format run install clean
+.PHONY: all help setup programs units flow-programs unit flow www www-test test fuzz scale lint warnings format run install clean
 all:
 	@test/tools/packages --check run
 	@$(MAKE) $(CORES) programs www
@@ -216,6 +217,12 @@ $(1): $(call objects,$(wildcard $(1:$(OUT)/%=%)/*.c)) $(ARCHIVES_BASE)
 endef
 $(foreach program,$(FLOW_PROGRAMS),$(eval $(call flow_rules,$(program))))
 
+# What the console costs with many devices: test/bench/*.c, linked as the console's unit programs are.
+BENCH := $(OUT)/test/bench/scale_bench
+$(BENCH): $(call objects,$(wildcard test/bench/*.c)) $(ARCHIVES_CONSOLE) $(TLS)
+	@mkdir -p $(@D)
+	$(call SAY,link)$(LINK) -o $@ $(filter %.o %.a,$^) $(TEST_LIBS_console) -lm -Wl,-rpath,'$$ORIGIN/../../lib'
+
 # --- pages --------------------------------------------------------------------------------------------------------------
 # Built once, the sanitizer builds share them. npm runs only when a lock file changed since it ran last.
 www: build/www.done
@@ -262,6 +269,11 @@ fuzz: $(FUZZ)
 	    build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -artifact_prefix=build/fuzz/$$target- \
 	        build/fuzz/found/$$target test/fuzz/$$target || exit 1; \
 	done
+
+SCALE_DEVICES ?= 100000
+scale: programs flow-programs $(BENCH)
+	@rm -rf $(OUT)/scale
+	@$(BENCH) $(OUT)/scale $(SCALE_DEVICES); ended=$$?; rm -rf $(OUT)/scale; exit $$ended
 
 lint:
 	@test/tools/packages --check lint

@@ -39,7 +39,8 @@ struct console {
     char ca_fingerprint[65];      /* SHA-256 of its DER, hex */
     _Atomic int64_t object_bytes; /* bytes of objects sent to devices and people since the start */
     int64_t started_at;
-    bool plain_http; /* people's listener has no TLS: cookie without Secure */
+    bool step_has_more; /* the scheduler's thread alone: the running step left some of its work for soon */
+    bool plain_http;    /* people's listener has no TLS: cookie without Secure */
 };
 
 #endif

@@ -171,8 +171,10 @@ bool fleet_session_open(struct fleet *fleet, const char *key_id, const char *non
                         const char *signature_hex, struct session_opened *opened, struct error *err);
 
 /* Scheduler steps, each for one thread at a time.
- * Writes what changed since the last flush, sorted by device, in one transaction. Every 3 seconds, and at the
- * end. */
+ * Writes what changed since the last flush, sorted by device, in transactions of 1,000 devices: a device's
+ * own words are never torn. Every 3 seconds one after the other, with room for others in between. */
+bool fleet_flush_step(struct console *console, struct error *err);
+/* The same at once: at the end. */
 bool fleet_flush(struct console *console, struct error *err);
 /* Tells browsers whose connectivity changed, and the counts. Every second. */
 bool fleet_watch(struct console *console, struct error *err);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FLUSH_MOST 1000 /* devices written in one transaction */
+
 /* --- loading
  * ------------------------------------------------------------------------------------------------------ */
 
@@ -138,13 +140,6 @@ struct flushed {
     char *said, *facts;
 };
 
-static int by_id(const void *a, const void *b)
-{
-    const struct flushed *x = a, *y = b;
-
-    return (x->id > y->id) - (x->id < y->id);
-}
-
 static void take_one(struct arena *arena, struct device *device, struct flushed *flushed)
 {
     *flushed = (struct flushed){.id = device->id,
@@ -160,20 +155,22 @@ static void take_one(struct arena *arena, struct device *device, struct flushed 
     device->seen_dirty = device->report_dirty = false;
 }
 
-static struct flushed *take_dirty(struct fleet *fleet, struct arena *arena, size_t *count)
+/* Some of what is dirty behind row `*at`, in the order of rows; *at: how far it looked, 0: to the end. */
+static struct flushed *take_dirty(struct fleet *fleet, struct arena *arena, int64_t *at, size_t *count)
 {
-    size_t dirty = 0;
+    struct flushed *flushed = arena_array(arena, FLUSH_MOST, sizeof *flushed);
 
     *count = 0;
     fleet_lock(fleet);
-    for (size_t i = 0; i < fleet->count; i++)
-        dirty += fleet->by_name[i]->seen_dirty || fleet->by_name[i]->report_dirty;
-    struct flushed *flushed = arena_array(arena, dirty, sizeof *flushed);
-    for (size_t i = 0; i < fleet->count; i++)
-        if (fleet->by_name[i]->seen_dirty || fleet->by_name[i]->report_dirty)
-            take_one(arena, fleet->by_name[i], &flushed[(*count)++]);
+    for (; (uint64_t)*at < fleet->id_room && *count < FLUSH_MOST; ++*at) {
+        struct device *device = fleet->by_id[*at];
+
+        if (device && (device->seen_dirty || device->report_dirty))
+            take_one(arena, device, &flushed[(*count)++]);
+    }
+    if ((uint64_t)*at >= fleet->id_room)
+        *at = 0;
     fleet_unlock(fleet);
-    qsort(flushed, *count, sizeof *flushed, by_id);
     return flushed;
 }
 
@@ -230,14 +227,35 @@ static void put_back(struct fleet *fleet, const struct flushed *flushed, size_t 
     fleet_unlock(fleet);
 }
 
-bool fleet_flush(struct console *console, struct error *err)
+/* One slice. */
+static bool flush_some(struct console *console, int64_t *at, struct error *err)
 {
     ARENA(arena);
     size_t count;
-    struct flushed *flushed = take_dirty(console->fleet, &arena, &count);
+    struct flushed *flushed = take_dirty(console->fleet, &arena, at, &count);
 
     if (!count || write_all(console, flushed, count, err))
         return true;
     put_back(console->fleet, flushed, count);
+    *at = 0;
     return error_add(err, "what devices said was not written down");
+}
+
+bool fleet_flush(struct console *console, struct error *err)
+{
+    int64_t at = 0;
+
+    do
+        if (!flush_some(console, &at, err))
+            return false;
+    while (at);
+    return true;
+}
+
+bool fleet_flush_step(struct console *console, struct error *err)
+{
+    bool good = flush_some(console, &console->fleet->flush_at, err);
+
+    console->step_has_more = console->fleet->flush_at != 0;
+    return good;
 }

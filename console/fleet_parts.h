@@ -33,6 +33,8 @@ struct fleet {
     pthread_mutex_t grouping; /* one changer of groups at a time; taken before the database's writer */
     int64_t group_at;         /* group_step: the last row id that was looked at; under `grouping` */
     pthread_mutex_t orders;   /* one maker of orders at a time; taken before the database's writer */
+    int64_t orders_at;        /* orders_step: the row id of the device whose order it made last */
+    int64_t flush_at;         /* fleet_flush_step: the row id that it looked at last; 0: it begins */
     struct fleet_counts told; /* counts that browsers know */
     int64_t *news;            /* row ids of watched devices that said something new; owned */
     size_t news_count, news_room;

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEP_MOST 1000
+#define STEP_MOST 500 /* devices that a step takes up at most */
+#define STEP_MS 12    /* that a step thinks; then it writes what came of it */
+#define THINK_MOST 25 /* devices between two looks at the clock */
 /* Far beyond what a device accepts (repo/order.c): more is a lie. */
 #define SEEN_AHEAD_S (INT64_C(20) * 365 * 86400)
 
@@ -172,26 +174,34 @@ static void draft_drop(struct fleet *fleet, const struct draft *draft)
 /* --- making
  * ------------------------------------------------------------------------------------------------------- */
 
-static bool think_all(struct console *console, struct arena *arena, struct draft *drafts, size_t count,
-                      bool *changed, struct error *err)
+/* The mark of each is cleared before the database is read: what is decided later sets it again. */
+static bool think_some(struct console *console, struct arena *arena, const int64_t *device_ids, size_t count,
+                       struct draft *drafts, size_t *taken, struct error *err)
 {
     int64_t now = clock_now();
-    DB_DONE(conn) = db_read(console->db, err);
 
-    *changed = false;
+    *taken = 0;
+    for (size_t i = 0; i < count; i++)
+        *taken += draft_take(console->fleet, arena, device_ids[i], &drafts[*taken]);
+    if (!*taken)
+        return true;
+    DB_DONE(conn) = db_read(console->db, err);
     struct wish_batch *batch = wish_batch(conn, arena);
-    for (size_t i = 0; conn && i < count; i++) {
+    for (size_t i = 0; conn && i < *taken; i++)
         if (!draft_think(console, conn, arena, batch, &drafts[i], now, err))
             return false;
-        *changed |= drafts[i].changed;
-    }
     return conn != NULL;
 }
 
 static bool store_all(struct console *console, const struct draft *drafts, size_t count, struct error *err)
 {
-    struct db_conn *conn = db_write(console->db, err);
+    bool changed = false;
 
+    for (size_t i = 0; i < count; i++)
+        changed |= drafts[i].changed;
+    if (!changed)
+        return true;
+    struct db_conn *conn = db_write(console->db, err);
     if (!conn)
         return false;
     for (size_t i = 0; i < count; i++)
@@ -202,46 +212,75 @@ static bool store_all(struct console *console, const struct draft *drafts, size_
     return db_commit(conn, err);
 }
 
-static bool make_all(struct console *console, struct arena *arena, struct draft *drafts, size_t count,
-                     struct error *err)
+/* Until it is `until_ms`, but one look at least; *made of `device_ids` are done then. */
+static bool make_until(struct console *console, const int64_t *device_ids, size_t count, int64_t until_ms,
+                       size_t *made, struct error *err)
 {
-    bool changed;
+    ARENA(arena);
+    struct draft *drafts = arena_array(&arena, count, sizeof *drafts);
+    size_t drafted = 0, taken;
+    bool good = true;
 
-    if (!think_all(console, arena, drafts, count, &changed, err) ||
-        (changed && !store_all(console, drafts, count, err))) {
-        for (size_t i = 0; i < count; i++)
-            draft_drop(console->fleet, &drafts[i]);
-        return error_add(err, "no new orders");
+    *made = 0;
+    while (good && *made < count) {
+        size_t some = count - *made < THINK_MOST ? count - *made : THINK_MOST;
+
+        good = think_some(console, &arena, device_ids + *made, some, drafts + drafted, &taken, err);
+        drafted += taken;
+        *made += some;
+        if (clock_boot_ms() >= until_ms)
+            break;
     }
-    for (size_t i = 0; i < count; i++)
-        draft_apply(console->fleet, &drafts[i]);
-    return true;
+    good = good && store_all(console, drafts, drafted, err);
+    for (size_t i = 0; i < drafted; i++)
+        (good ? draft_apply : draft_drop)(console->fleet, &drafts[i]);
+    return good || error_add(err, "no new orders");
 }
 
 bool orders_make(struct console *console, const int64_t *device_ids, size_t count, struct error *err)
 {
-    ARENA(arena);
-    struct draft *drafts = arena_array(&arena, count, sizeof *drafts);
-    size_t stale = 0;
+    size_t made;
 
     pthread_mutex_lock(&console->fleet->orders);
-    for (size_t i = 0; i < count; i++)
-        stale += draft_take(console->fleet, &arena, device_ids[i], &drafts[stale]);
-    bool made = !stale || make_all(console, &arena, drafts, stale, err);
+    bool good = make_until(console, device_ids, count, INT64_MAX, &made, err);
     pthread_mutex_unlock(&console->fleet->orders);
-    return made;
+    return good;
+}
+
+/* Those behind the one that was made last, in the order of their rows and then from the first on, so that all
+ * get their turn. *whole: all were looked at. */
+static size_t stale_find(struct fleet *fleet, int64_t *ids, bool *whole)
+{
+    int64_t now = clock_now();
+    size_t stale = 0;
+
+    fleet_lock(fleet);
+    size_t left = fleet->id_room, at = (size_t)fleet->orders_at;
+    for (; left && stale < STEP_MOST; left--, at++) {
+        const struct device *device = fleet->by_id[at % fleet->id_room];
+
+        if (device && order_is_stale(device, now))
+            ids[stale++] = device->id;
+    }
+    *whole = !left;
+    fleet_unlock(fleet);
+    return stale;
 }
 
 bool orders_step(struct console *console, struct error *err)
 {
-    int64_t ids[STEP_MOST], now = clock_now();
-    size_t stale = 0, count;
+    struct fleet *fleet = console->fleet;
+    int64_t ids[STEP_MOST];
+    size_t made;
+    bool whole;
 
-    fleet_lock(console->fleet);
-    struct device *const *devices = fleet_all(console->fleet, &count);
-    for (size_t i = 0; i < count && stale < STEP_MOST; i++)
-        if (order_is_stale(devices[i], now))
-            ids[stale++] = devices[i]->id;
-    fleet_unlock(console->fleet);
-    return !stale || orders_make(console, ids, stale, err);
+    size_t stale = stale_find(fleet, ids, &whole);
+    if (!stale)
+        return true;
+    pthread_mutex_lock(&fleet->orders);
+    bool good = make_until(console, ids, stale, clock_boot_ms() + STEP_MS, &made, err);
+    pthread_mutex_unlock(&fleet->orders);
+    fleet->orders_at = ids[made - 1];
+    console->step_has_more = good && (!whole || made < stale);
+    return good;
 }

@@ -14,7 +14,8 @@ bool order_is_stale(const struct device *device, int64_t now);
  * device's work, overdue and the image's run number in memory up to date. Call it without any lock or
  * connection. */
 bool orders_make(struct console *console, const int64_t *device_ids, size_t count, struct error *err);
-/* Scheduler step, every 250 ms: the same for up to 1,000 stale devices. */
+/* Scheduler step, every 250 ms: the same for stale devices, some for a few milliseconds, the others in the
+ * step that then follows soon. */
 bool orders_step(struct console *console, struct error *err);
 
 #endif

@@ -22,18 +22,22 @@ struct scheduler {
     bool ends;        /* under lock */
 };
 
-static void step_run(struct scheduler *scheduler, const struct scheduler_row *row)
+/* Gives the time until its next start. */
+static int64_t step_run(struct scheduler *scheduler, const struct scheduler_row *row)
 {
     int64_t began = clock_boot_ms();
     struct error err = {0};
     char text[600];
 
+    scheduler->console->step_has_more = false;
     if (!row->step(scheduler->console, &err))
         log_event(LOG_WARNING, "step_failed", "step=%s reason=%s", row->name,
                   log_quote(text, sizeof(text), err.text));
     if (clock_boot_ms() - began > SLOW_MS)
         log_event(LOG_WARNING, "step_slow", "step=%s ms=%lld", row->name,
                   (long long)(clock_boot_ms() - began));
+    return scheduler->console->step_has_more && row->period_ms > SCHEDULER_SOON_MS ? SCHEDULER_SOON_MS
+                                                                                   : row->period_ms;
 }
 
 /* Does what is due; returns when the next step is. */
@@ -43,8 +47,8 @@ static int64_t round_run(struct scheduler *scheduler)
 
     for (int i = 0; i < ROWS_MOST && scheduler->table[i].step; i++) {
         if (scheduler->due_ms[i] <= clock_boot_ms()) {
-            step_run(scheduler, &scheduler->table[i]);
-            scheduler->due_ms[i] = clock_boot_ms() + scheduler->table[i].period_ms;
+            int64_t wait_ms = step_run(scheduler, &scheduler->table[i]);
+            scheduler->due_ms[i] = clock_boot_ms() + wait_ms;
         }
         if (scheduler->due_ms[i] < next)
             next = scheduler->due_ms[i];

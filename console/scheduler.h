@@ -8,6 +8,9 @@
 
 struct scheduler;
 typedef bool scheduler_step(struct console *console, struct error *err);
+/* A step that would take longer than a few milliseconds does a part, sets console->step_has_more, and is
+ * called again after so long, whatever its period is. Others have their turn in between. */
+#define SCHEDULER_SOON_MS 40
 struct scheduler_row {
     const char *name;     /* in the log */
     int64_t period_ms;    /* between the end of a step and its next start */

@@ -44,7 +44,7 @@ const plain = {
 class Simulated extends Hand {
   constructor(crowd, name, ways) {
     super(crowd.world);
-    Object.assign(this, { crowd, name, ways: { ...plain, ...ways }, silent: false, work: new Map(), failed: new Map() });
+    Object.assign(this, { crowd, name, ways: { ...plain, ...ways }, silent: false, turns: 0, work: new Map(), failed: new Map() });
     this.said.app = { state: 'running', pid: 7, since: new Date().toISOString().replace(/\.\d+/, '') };
     this.started = 0; // diagnostic runs that began
     this.orders = [];   // that it took: what they say, as text
@@ -100,6 +100,7 @@ class Simulated extends Hand {
     const answer = await this.sure('POST', '/device/checkin', this.said);
     if (answer.status !== 200) return 1 + answer.retry || 1;
     this.crowd.checkins++;
+    this.turns++;
     const { order, poll_s } = answer.json;
     if (order) await this.take(order.signed);
     return order ? 0.1 : poll_s;
