@@ -357,6 +357,7 @@ static bool follow(struct console *console, struct error *err)
     }
     if (!db_commit(conn, err))
         return false;
+    console->step_has_more = looking.changes >= STEP_CHANGES;
     for (size_t i = 0; i < looking.groups; i++) {
         const struct found *found = &looking.found[i];
 
