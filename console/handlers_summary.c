@@ -14,6 +14,7 @@
 #define NEEDS_MOST 50
 #define RUNNING_MOST 20
 #define AUDIT_ROWS 5
+#define STORAGE_TIGHT (2 * CAPTURE_SPACE_LEFT) /* free bytes below which a person should know */
 
 static void counts_write(struct json_writer *writer, const struct fleet_counts *counts)
 {
@@ -88,14 +89,14 @@ static bool alarms_write(struct request *request, struct db_conn *conn, struct j
     return db_end(query, err);
 }
 
-/* Campaigns that wait for a second person, or that too many failures hold. */
+/* Campaigns that wait for a second person, or that too many failures or a withdrawn image hold. */
 static bool campaigns_write(struct request *request, struct db_conn *conn, struct json_writer *writer,
                             int *left, struct error *err)
 {
     struct db_query *query =
         db_query(conn, "SELECT id, state, image, state_reason, since, created_by FROM campaign"
                        " WHERE (state = 'draft' AND approval = 2) OR (state = 'paused' AND state_reason_code "
-                       "= 'max_failures')"
+                       "IN ('max_failures', 'withdrawn'))"
                        " ORDER BY since LIMIT :most");
 
     db_bind_integer(query, ":most", NEEDS_MOST);
@@ -137,6 +138,54 @@ static bool rollouts_write(struct request *request, struct db_conn *conn, struct
     return db_end(query, err);
 }
 
+/* Runs of the last day whose devices came back and then fell silent with what they had collected. */
+static bool uploads_write(struct request *request, struct db_conn *conn, struct json_writer *writer,
+                          int *left, struct error *err)
+{
+    struct db_query *query = db_query(
+        conn, "SELECT a.campaign_id, a.run_number, c.image || ' ' || c.version, count(*), max(a.since)"
+              " FROM assignment a JOIN campaign c ON c.id = a.campaign_id WHERE a.state = 'failed'"
+              " AND a.reason_code = 'timed_out' AND a.reverted_at IS NOT NULL AND a.since > :since"
+              " GROUP BY 1, 2 ORDER BY 5 LIMIT :most");
+
+    db_bind_integer(query, ":since", clock_now() - DAY_S);
+    db_bind_integer(query, ":most", NEEDS_MOST);
+    while (db_step(query) && (*left)-- > 0) {
+        long long id = db_integer(query, 0), number = db_integer(query, 1), count = db_integer(query, 3);
+
+        need_write(writer, "failed_capture",
+                   arena_printf(request->arena,
+                                "%lld %s did not send all that %s of campaign %lld, run %lld, collected",
+                                count, count == 1 ? "device" : "devices", db_text(query, 2), id, number),
+                   arena_printf(request->arena, "/campaigns/%lld/runs/%lld?tab=matrix", id, number),
+                   db_integer(query, 4));
+    }
+    return db_end(query, err);
+}
+
+/* Before it is full: from then on captures and uploads are refused. */
+static bool space_write(struct request *request, struct db_conn *conn, struct json_writer *writer, int *left,
+                        struct error *err)
+{
+    int64_t free = file_space(request->console->data_dirfd), quota = request->console->diagnostics->quota;
+    int64_t captures;
+
+    if (!capture_bytes(conn, &captures, err))
+        return false;
+    if (free < STORAGE_TIGHT && (*left)-- > 0)
+        need_write(writer, "storage",
+                   arena_printf(request->arena,
+                                "the server's disk has %lld MiB left: below %lld no capture is taken",
+                                (long long)(free >> 20), (long long)(CAPTURE_SPACE_LEFT >> 20)),
+                   "/captures", 0);
+    if (captures > quota - quota / 10 && (*left)-- > 0)
+        need_write(writer, "storage",
+                   arena_printf(request->arena, "captures take %lld of the %lld MiB that they may",
+                                (long long)(captures >> 20), (long long)(quota >> 20)),
+                   "/captures", 0);
+    return true;
+}
+
 static bool needs_write(struct request *request, struct db_conn *conn, struct json_writer *writer,
                         struct error *err)
 {
@@ -147,7 +196,8 @@ static bool needs_write(struct request *request, struct db_conn *conn, struct js
     json_write_array(writer, "needs_person");
     if (!alarms_write(request, conn, writer, &left, err) ||
         !campaigns_write(request, conn, writer, &left, err) ||
-        !rollouts_write(request, conn, writer, &left, err))
+        !rollouts_write(request, conn, writer, &left, err) ||
+        !uploads_write(request, conn, writer, &left, err) || !space_write(request, conn, writer, &left, err))
         return false;
     fleet_lock(fleet);
     struct device *const *devices = fleet_all(fleet, &count);
