@@ -1,6 +1,7 @@
 /* The dry run of a rollout: what would happen, and nothing does. */
 #include "console/delivery/rollout_assignment.h"
 #include "console/delivery/rollout_making.h"
+#include "diagnostics/diagnostics.h"
 
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #define SAMPLES 5
 #define WHYS_MOST 32  /* different reasons in a dry run; more are counted as "other" */
 #define FROMS_MOST 16 /* versions whose files are compared */
+#define ZONES_MOST 40 /* time zones that are looked at for the expected end */
 
 /* Devices with the same fate. */
 struct why {
@@ -22,6 +24,11 @@ struct from {
     char version[VERSION_SIZE];
     int64_t bytes; /* that a device with this version fetches */
 };
+/* Where devices that move are; of a rollout with a window. */
+struct place {
+    char zone[ZONE_NAME_SIZE];
+    uint32_t stages; /* bit n: stage n has some there */
+};
 struct dry {
     struct making *making;
     struct db_conn *conn;
@@ -29,7 +36,8 @@ struct dry {
     int64_t already, pinned, development, offline, bytes, moves;
     int64_t stage_moves[ROLLOUT_STAGES_MOST];
     struct from froms[FROMS_MOST];
-    size_t from_count;
+    struct place places[ZONES_MOST];
+    size_t from_count, place_count;
 };
 
 static void why_add(struct arena *arena, struct whys *whys, const char *code, const char *text,
@@ -85,6 +93,21 @@ static int64_t bytes_from(struct dry *dry, const char *version)
     return bytes;
 }
 
+static void place_add(struct dry *dry, const struct ranked *member)
+{
+    char zone[ZONE_NAME_SIZE];
+    size_t i = 0;
+
+    diagnostics_zone(dry->making->console->diagnostics, member->device_id, zone);
+    while (i < dry->place_count && strcmp(dry->places[i].zone, zone) != 0)
+        i++;
+    if (i == ZONES_MOST)
+        return;
+    if (i == dry->place_count)
+        strcpy(dry->places[dry->place_count++].zone, zone);
+    dry->places[i].stages |= UINT32_C(1) << member->stage;
+}
+
 static bool dry_one(struct dry *dry, const struct json *hardware, const struct json *requires,
                     const struct ranked *member, struct error *err)
 {
@@ -101,6 +124,8 @@ static bool dry_one(struct dry *dry, const struct json *hardware, const struct j
         dry->moves++;
         dry->stage_moves[member->stage - 1]++;
         dry->bytes += bytes_from(dry, verdict.from);
+        if (making->rollout.window)
+            place_add(dry, member);
     } else if (!strcmp(verdict.code, "pinned")) {
         dry->pinned++;
     } else if (!strcmp(verdict.code, "development")) {
@@ -165,19 +190,35 @@ static void whys_write(const struct dry *dry, const char *key, const struct whys
     json_write_end(writer, ']');
 }
 
-/* When the last stage would be over; 0: a person or a window decides that. */
+/* When the window is open, or has been, everywhere in the stage. */
+static int64_t opens_everywhere(const struct dry *dry, int64_t stage, int64_t from)
+{
+    int64_t last = from;
+
+    for (size_t i = 0; i < dry->place_count; i++)
+        if (dry->places[i].stages & UINT32_C(1) << stage) {
+            const char *facts =
+                arena_printf(dry->making->arena, "{\"timezone\":\"%s\"}", dry->places[i].zone);
+            int64_t opens = rollout_window_opens(dry->making->rollout.window, facts, from);
+
+            last = opens > last ? opens : last;
+        }
+    return last;
+}
+
+/* When the last stage would be over; 0: a person decides that. */
 static int64_t expected_end(const struct dry *dry)
 {
     const struct rollout *rollout = &dry->making->rollout;
     int64_t end = rollout->at ? rollout->at : dry->making->now;
 
-    if (rollout->approval || rollout->window || dry->making->plan->draft)
+    if (rollout->approval || dry->making->plan->draft)
         return 0;
     for (int64_t i = 0; i < rollout->stages; i++) {
         int64_t moves = dry->stage_moves[i];
         int64_t rounds = !moves ? 0 : rollout->parallel ? (moves - 1) / rollout->parallel + 1 : 1;
 
-        end += rounds * MOVE_S + (moves ? rollout->soak_s : 0);
+        end = opens_everywhere(dry, i + 1, end) + rounds * MOVE_S + (moves ? rollout->soak_s : 0);
     }
     return end;
 }
