@@ -133,9 +133,15 @@ static bool campaign_write(struct cli *cli, struct text *body)
 /* What would happen: figures on standard output, each occurrence in UTC and in the devices' zones. */
 static int plan_print(struct cli *cli, const struct json *plan)
 {
-    static const struct column fields[] = {
-        {"devices", "matches"},          {"offline", "offline"},         {"busy", "busy"},
-        {"at most bytes", "bytes_most"}, {"approval", "needs_approval"}, {0}};
+    static const struct column fields[] = {{"devices", "matches"},
+                                           {"offline", "offline"},
+                                           {"busy", "busy"},
+                                           {"collects", "collect"},
+                                           {"network", "limits.network"},
+                                           {"capabilities", "limits.capabilities"},
+                                           {"at most bytes", "bytes_most"},
+                                           {"approval", "needs_approval"},
+                                           {0}};
     static const struct column unable[] = {{"UNABLE", "why"}, {"DEVICES", "devices"}, {0}};
     static const struct column times[] = {
         {"UTC", "utc"}, {"LOCAL", "time"}, {"ZONE", "zone"}, {"DEVICES", "devices"}, {0}};

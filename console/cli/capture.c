@@ -26,6 +26,13 @@ static const struct column capture_columns[] = {{"CAPTURE", "id"},
                                                 {"CREATED", "created_at"},
                                                 {0}};
 
+static const struct column show_fields[] = {
+    {"capture", "id"},        {"campaign", "campaign"},    {"run", "run"},
+    {"device", "device"},     {"image", "image"},          {"state", "state"},
+    {"files", "file_count"},  {"bytes", "length"},         {"reason", "reason"},
+    {"redacted", "redacted"}, {"created", "created_at"},   {"kept until", "expires_at"},
+    {"held by", "hold.by"},   {"held for", "hold.reason"}, {0}};
+
 static const struct json *captures_of_run(struct cli *cli, int64_t *campaign, int64_t *number)
 {
     if (!cli_run_words(cli, campaign, number))
@@ -246,14 +253,19 @@ int cli_capture_show(struct cli *cli)
                                           {"REDACTED", "redacted"},
                                           {"SHA256", "sha256"},
                                           {0}};
+    static const struct column omitted[] = {{"LEFT OUT", "path"}, {"WHY", "why"}, {0}};
     const char *path = capture_path(cli, cli->words[0], "");
     const struct json *capture = path ? cli_json(cli, "GET", path, NULL) : NULL;
 
     if (!capture)
         return cli_fail(cli);
-    cli_print_object(cli, capture, capture_columns);
-    if (!cli->json && !cli->ndjson && json_get(capture, "files"))
+    cli_print_object(cli, capture, show_fields);
+    if (cli->json || cli->ndjson)
+        return EXIT_DONE;
+    if (json_get(capture, "files"))
         cli_print_list(cli, json_get(capture, "files"), files);
+    if (json_get(capture, "omitted") && json_get(capture, "omitted")->size)
+        cli_print_list(cli, json_get(capture, "omitted"), omitted);
     return EXIT_DONE;
 }
 
@@ -291,7 +303,7 @@ int cli_capture_hold(struct cli *cli)
     const struct json *capture = path ? cli_json(cli, "PUT", path, &body) : NULL;
     if (!capture)
         return cli_fail(cli);
-    cli_print_object(cli, capture, capture_columns);
+    cli_print_object(cli, capture, show_fields);
     return EXIT_DONE;
 }
 

@@ -20,6 +20,8 @@ static const struct column fields[] = {{"rollout", "id"},
                                        {"reason", "reason.text"},
                                        {"created", "created_at"},
                                        {"by", "created_by"},
+                                       {"why", "why"},
+                                       {"ticket", "ticket"},
                                        {0}};
 static const struct column stage_columns[] = {{"STAGE", "number"},
                                               {"SHARE", "share"},
@@ -225,6 +227,19 @@ static void rollout_print(struct cli *cli, const struct json *rollout)
         cli_print_list(cli, json_get(rollout, "stages"), stage_columns);
 }
 
+/* Why devices failed, each reason once. */
+static bool failures_print(struct cli *cli, int64_t id)
+{
+    static const struct column columns[] = {
+        {"FAILED", "devices"}, {"RESULT", "result"}, {"WHY", "text"}, {"SUCH AS", "samples"}, {0}};
+    const struct json *list =
+        cli_json(cli, "GET", arena_printf(&cli->arena, "/rollouts/%lld/failures", (long long)id), NULL);
+
+    if (list && list->size)
+        cli_print_list(cli, list, columns);
+    return list != NULL;
+}
+
 int cli_rollout_show(struct cli *cli)
 {
     int64_t id;
@@ -233,7 +248,7 @@ int cli_rollout_show(struct cli *cli)
     if (!number_read(cli, &id) || !(rollout = rollout_get(cli, id)))
         return cli_fail(cli);
     rollout_print(cli, rollout);
-    return EXIT_DONE;
+    return cli->json || cli->ndjson || failures_print(cli, id) ? EXIT_DONE : cli_fail(cli);
 }
 
 static bool is_over(const struct json *rollout)

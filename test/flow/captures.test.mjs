@@ -126,6 +126,7 @@ test('what is held stays; what is deleted is gone for good, with its reason in a
   const held = await world.json('capture', 'hold', String(one), '--reason', 'case 12');
   assert.equal(held.hold.reason, 'case 12');
   assert.equal(held.hold.by, 'admin');
+  assert.match((await world.locum('capture', 'show', String(one))).stdout, /^redacted\t1$[^]*^held by\tadmin\nheld for\tcase 12$/m);
   const refused = await world.locum('capture', 'delete', String(one), '--reason', 'room', '--json');
   assert.equal(refused.code, 5);
   assert.match(refused.stdout + refused.stderr, /held/);

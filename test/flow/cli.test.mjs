@@ -183,6 +183,54 @@ test('run watch --ndjson gives the run again and again, each a line, the last on
   assert.equal(runs.at(-1).state, 'aborted');
 });
 
+test('a rollout is made of the words that were fixed for it, each of which counts, and so is a campaign', async () => {
+  const now = Date.now(), day = (ahead) => new Date(now + ahead * 86400000).toISOString().slice(0, 10), at = `${day(2)}T00:00:00Z`;
+  // Where cam-2 is, 02:00 is 20:30 in UTC.
+  await hands['cam-2'].checkin({ facts: { agent: 'hand', timezone: 'Asia/Kolkata' } });
+  await until('its zone is known', async () => (await world.json('device', 'show', 'cam-2')).timezone === 'Asia/Kolkata');
+  await world.json('group', 'create', 'pair', '--device', 'cam-1', 'cam-2');
+  const words = ['rollout', 'create', 'demo/model', '1.1.0', '--group', 'pair', '--stages', '1%,10%,50%,100%', '--soak', '10m', '--max-failures', '5%', '--min-successes', '1', '--device-deadline', '1h',
+    '--window', '02:00-05:00', '--at', at, '--parallel', '7', '--auto-roll-back'];
+  const plan = await world.json(...words, '--dry-run');
+  assert.deepEqual(plan.stages.map(({ share, devices, moves }) => [share, devices, moves]), [['1%', 1, 1], ['10%', 0, 0], ['50%', 0, 0], ['100%', 1, 1]]);
+  // The second stage waits for the first one's soak, and then for its own window.
+  assert.equal(plan.expected_end, plan.stages[0].samples[0] === 'cam-1' ? `${day(2)}T20:40:30Z` : `${day(3)}T02:10:30Z`);
+  assert.deepEqual(await world.json('rollout', 'list'), []);
+  const made = await world.json(...words), n = String(made.id);
+  assert.equal(made.url, `${world.url}/rollouts/${n}`);
+  const shown = await world.json('rollout', 'show', n);
+  const wanted = { state: 'scheduled', by: { group: 'pair' }, soak_s: 600, max_failures: '5%', min_successes: 1, device_deadline_s: 3600, window: '02:00-05:00', at, parallel: 7, auto_roll_back: true, approval: false, rate: null, retries: 0 };
+  for (const [key, value] of Object.entries(wanted)) assert.deepEqual(shown[key], value, key);
+  const [fields, stages] = (await world.locum('rollout', 'show', n)).stdout.split('STAGE\t');
+  assert.match(fields, /^state\tscheduled$/m);
+  assert.match(stages, /^4\t100%\twaiting\t1\t/m);
+  assert.deepEqual((await world.json('rollout', 'exclude', n, '--device', 'cam-2')).counts, { pending: 1, skipped: 1 });
+  assert.equal((await world.locum('rollout', 'advance', n)).code, 5, 'it has not begun');
+  assert.equal((await world.json('rollout', 'abort', n, '--reason', 'no more')).state, 'aborted');
+  const more = await world.json('rollout', 'create', 'demo/model', '1.1.0', '--filter', 'name:cam-1', '--max-failures', 'any', '--stage-deadline', '2h', '--ends-at', `${day(4)}T00:00:00Z`, '--rate', '2048', '--retries', '2',
+    '--late-joiners', '--draft', '--ticket', 'T-9', '--reason', 'a try');
+  const draft = await world.json('rollout', 'show', String(more.id));
+  const asked = { state: 'draft', max_failures: null, stage_deadline_s: 7200, ends_at: `${day(4)}T00:00:00Z`, rate: 2048, retries: 2, late_joiners: true, ticket: 'T-9', why: 'a try' };
+  for (const [key, value] of Object.entries(asked)) assert.deepEqual(draft[key], value, key);
+  await world.json('rollout', 'abort', String(more.id));
+
+  await world.publish('demo/seer', '1.0.0', { 'diagnostic.json': JSON.stringify({ ...plainLimits, collect: ['proc', 'app-logs'] }), run: { bytes: '#!/bin/sh\n', mode: 0o755 } }, '--kind', 'diagnostic');
+  const campaign = ['campaign', 'create', '--image', 'demo/seer@1.0.0', '--device', 'cam-1', 'cam-2', '--duration', '30s', '--mode', 'replace', '--at', `${day(1)}T02:00:00Z`, '--window', '02:00-05:00', '--repeat', 'weekly:mon,thu',
+    '--until', day(15), '--parallel', '1', '--max-failures', '5%', '--collect', 'proc', '--ticket', 'T-8'];
+  const dry = await world.json(...campaign, '--blackout', day(8), '--dry-run');
+  assert.deepEqual(dry.collect, ['proc']);
+  const dates = Array.from({ length: 15 }, (_, i) => day(i + 1)).filter((date) => [1, 4].includes(new Date(date).getUTCDay()) && date !== day(8));
+  assert.deepEqual(dry.occurrences.map(({ local }) => local.find(({ zone }) => zone === 'Asia/Kolkata').time.slice(0, 10)), dates.slice(0, 5));
+  assert.match((await world.locum(...campaign, '--dry-run')).stdout, /^collects\tproc$/m);
+  const { id } = await world.json(...campaign, '--max-output', '1000');
+  const kept = await world.json('campaign', 'show', String(id));
+  const said = { mode: 'replace', duration_s: 30, window: '02:00-05:00', repeat: 'weekly:mon,thu', until: day(15), parallel: 1, max_failures: '5%', collect: ['proc'], ticket: 'T-8', max_output: 1000 };
+  for (const [key, value] of Object.entries(said)) assert.deepEqual(kept[key], value, key);
+  await world.json('campaign', 'end', String(id));
+  await hands['cam-2'].checkin({ facts: { agent: 'hand' } });
+  assert.equal((await world.locum('group', 'delete', 'pair')).code, 0);
+});
+
 test('login keeps address and token in a file of its own, which flags and environment outrank', async () => {
   const home = path.join(world.folder, 'home'), config = path.join(home, '.config/locum/config');
   await mkdir(home, { recursive: true });

@@ -90,6 +90,7 @@ test('a bad version is held by its gate with the figures, and rolled back to wha
   assert.equal(failure.devices, 2);
   assert.match(failure.text, /does not please the test/);
   assert.match(failure.log, /1\.2\.0|model/);
+  assert.match((await world.locum('rollout', 'show', String(id))).stdout, /^FAILED\tRESULT\tWHY\tSUCH AS\n2\t8\t.*does not please the test.*\tcam-\d, cam-\d$/m);
   assert.equal((await world.locum('rollout', 'roll-back', String(id), '--reason', 'it is bad')).code, 0);
   await reaches(id, ['rolled_back']);
   const rows = await counted(id);
