@@ -70,7 +70,7 @@ function wrong(f) {
         soak: span(f.soak, true), deadline: span(f.deadline, true) ?? (seconds(f.deadline) < 1 ? "At least a second." : null), stage_deadline: span(f.stage_deadline),
         max_failures: f.max_failures === "" || percent(f.max_failures) ? null : "A share or a number: 5% or 3; empty: no limit.",
         min_successes: whole(f.min_successes) ? null : "A whole number from 1, or empty.", parallel: whole(f.parallel) ? null : "A whole number from 1, or empty for all.",
-        rate: whole(f.rate) ? null : "KiB a second, or empty for no limit.", retries: /^\d{1,2}$/.test(f.retries) ? null : "0 to 99.",
+        rate: whole(f.rate) ? null : "KiB a second, or empty for no limit.", retries: /^(10|\d)$/.test(f.retries) ? null : "0 to 10.",
         at: f.when !== "at" ? null : !f.at ? "Give a day and a time." : time(f.at), ends: time(f.ends),
         window: f.windowed && (!f.from || !f.to || f.from === f.to) ? "Give two different times." : null,
     };
