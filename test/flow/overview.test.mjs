@@ -1,4 +1,4 @@
-// What needs a person: captures that never came whole, captures that fill what they may, and a campaign that its withdrawn image holds. The devices are
+// What needs a person: captures that never came whole, captures that fill what they may, a campaign that its withdrawn image holds, alarms. The devices are
 // keys without an agent.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
@@ -58,4 +58,30 @@ test('a campaign that its withdrawn image holds needs a person', async () => {
   const [held] = await until('it is held', async () => { const list = await needs('held_campaign'); return list.length && list; });
   assert.equal(held.link, `/campaigns/${id}`);
   assert.match(held.text, /is held: .*withdrawn/);
+});
+
+test('each alarm needs a person, and is told to a web hook once', async () => {
+  await world.publish('demo/look', '1.1.0', { 'diagnostic.json': JSON.stringify(limits), run: { bytes: '#!/bin/sh\n', mode: 0o755 } }, '--kind', 'diagnostic');
+  await world.json('hook', 'create', 'pager', '--to', 'http://127.0.0.1:1/', '--event', 'alarm');
+  const ends_at = new Date(Date.now() + 60 * HOUR * 1000 + 5000).toISOString().replace(/\.\d+/, '');
+  const hands = {};
+  for (const name of ['liar', 'quiet']) {
+    const hand = (hands[name] = await device(name));
+    await world.json('campaign', 'create', '--image', 'demo/look@1.1.0', '--device', name, '--duration', '5s');
+    await until('the order', async () => { await hand.checkin(); return hand.order?.runs.length; });
+    assert.equal((await hand.report({ type: 'assignment', run: hand.order.runs[0].id, state: 'running', ends_at })).status, 200);
+  }
+  const run = hands.liar.order.runs[0].id;
+  await hands.liar.report({ type: 'assignment', run, state: 'uploading', proof: hands.liar.proof(run, { equal: false, after: sha256('another') }) });
+  const told = async () => (await world.json('hook', 'log', 'pager')).map(({ event, body }) => [event, JSON.parse(body).device, JSON.parse(body).alarm]).reverse();
+  const wanted = [['alarm', 'liar', 'revert_failed']];
+  assert.deepEqual(await told(), wanted);
+  for (const [seconds, alarm] of [[120, 'overdue'], [1200, 'lost']]) {
+    await later(60 * HOUR + seconds);
+    const [one] = await until(`quiet is ${alarm}`, async () => { const list = await needs(alarm); return list.length && list; });
+    assert.match(one.text, /^quiet has not returned/);
+    wanted.push(['alarm', 'quiet', alarm]);
+    assert.deepEqual(await told(), wanted);
+  }
+  assert.match((await needs('revert_failed'))[0].text, /^liar did not return as it was/);
 });
