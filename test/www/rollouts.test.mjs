@@ -134,7 +134,9 @@ test('a draft is started, paused, resumed and aborted, each saying for how many'
   await page.getByRole('row', { name: /skipped/ }).waitFor();
   await page.getByRole('button', { name: 'Abort…' }).click();
   await dialog.getByText('not begun').waitFor();
+  const asked = page.waitForRequest((one) => one.url().endsWith('/abort'));
   await dialog.getByRole('button', { name: /^Abort for/ }).click();
+  assert.ok(!('expect' in (await asked).postDataJSON()), 'it may have gone from running to soaking just now');
   await dialog.waitFor({ state: 'detached' });
   await lead.getByText(/aborting|aborted/).waitFor();
 });

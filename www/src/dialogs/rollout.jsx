@@ -18,7 +18,8 @@ const goOn = (one) => (one ? "goes on" : "go on");
 const failedOf = (r) => r.counts.failed ?? 0;
 const appliedOf = (r) => r.counts.applied ?? 0;
 
-/* from: the states that allow it. touches: how many devices it is for. words: one sentence a phase. */
+/* from: the states that allow it. touches: how many devices it is for. words: one sentence a phase. anyState: meant as well when
+ * it has gone on since it was looked at, from running to soaking for example. */
 const ACTS = {
     start: {
         verb: "Start", past: "starts", icon: "play", from: ["draft", "scheduled"], primary: true,
@@ -38,12 +39,12 @@ const ACTS = {
         words: [(one) => `${is(one)} asked, those of the next stage now`, goOn, stay],
     },
     abort: {
-        verb: "Abort", past: "is aborted", icon: "slash", danger: true, not: [...ROLLOUT_OVER, "aborting", "rolling_back"],
+        verb: "Abort", past: "is aborted", icon: "slash", danger: true, anyState: true, not: [...ROLLOUT_OVER, "aborting", "rolling_back"],
         touches: (r, p) => p.not_begun,
         words: [(one) => `${is(one)} skipped: nothing happens to ${one ? "it" : "them"}`, (one) => `${goOn(one)} to an end: nothing is cut off half-way`, stay],
     },
     "roll-back": {
-        verb: "Roll back", past: "is rolled back", icon: "turn", danger: true, not: ["draft", "scheduled", "rolling_back", "rolled_back"],
+        verb: "Roll back", past: "is rolled back", icon: "turn", danger: true, anyState: true, not: ["draft", "scheduled", "rolling_back", "rolled_back"],
         touches: (r, p) => p.in_progress + appliedOf(r),
         words: [(one) => `${is(one)} skipped: nothing happens to ${one ? "it" : "them"}`, (one) => `${one ? "goes" : "go"} back to what ${one ? "it" : "they"} ran before`, (one, r) => `${one ? "is" : "are"} over: ${number(appliedOf(r))} that took it ${appliedOf(r) === 1 ? "goes" : "go"} back as well`],
     },
@@ -97,7 +98,7 @@ export function ActDialog({ verb, rollout, close, done }) {
     const count = act.touches(r, p);
     const weight = useWeight({ name: r.asset, count, asks: true });
     async function submit() {
-        await api.post(at`/rollouts/${r.id}/` + verb, { expect: r.state, ...(weight.reason && { reason: weight.reason }) });
+        await api.post(at`/rollouts/${r.id}/` + verb, { ...(!act.anyState && { expect: r.state }), ...(weight.reason && { reason: weight.reason }) });
         say(`Rollout ${r.id} ${act.past}.`);
         done?.();
         close();
