@@ -151,6 +151,18 @@ static bool longest(struct diagnostics *diagnostics, int64_t id, int64_t duratio
            image_allows(&image, duration_s, NULL, err);
 }
 
+/* What waits for a second person stays as it is shown to that person. */
+static bool is_agreed(struct db_conn *conn, int64_t id, struct error *err)
+{
+    enum campaign_state state;
+
+    return campaign_state(conn, id, &state, err) &&
+           (state != CAMPAIGN_DRAFT ||
+            error_set(err, ERROR_CONFLICT,
+                      "campaign %lld waits for approval: end it, and make one that runs longer",
+                      (long long)id));
+}
+
 bool campaign_extend(struct diagnostics *diagnostics, int64_t id, int64_t run, const int64_t *device_ids,
                      size_t count, int64_t duration_s, const char *operator_name, struct error *err)
 {
@@ -164,7 +176,8 @@ bool campaign_extend(struct diagnostics *diagnostics, int64_t id, int64_t run, c
                                   .to = "extend",
                                   .reason = arena_printf(&act.arena, "to %lld s", (long long)duration_s)};
     return act_end(&act,
-                   run_extend(&act, id, run, device_ids, count, duration_s, err) &&
+                   is_agreed(act.conn, id, err) &&
+                       run_extend(&act, id, run, device_ids, count, duration_s, err) &&
                        act_changed(&act, &change, err),
                    err);
 }

@@ -110,6 +110,20 @@ static void who_published_a_version_is_not_the_second_to_sign_for_it(void **stat
     assert_run(second, "running, active");
 }
 
+static void what_waits_for_approval_cannot_be_made_longer(void **state)
+{
+    struct field *field = *state;
+    struct error err = {0};
+
+    two_people(field);
+    int64_t id = field_campaign(field, 1, 0, 0);
+    assert_refused(campaign_extend(field->diagnostics, id, 1, NULL, 0, 60, "ada", &err), err, ERROR_CONFLICT);
+    assert_refused(campaign_extend(field->diagnostics, id, 1, field->devices, 1, 60, "ada", &err), err,
+                   ERROR_CONFLICT);
+    assert_ok(campaign_approve(field->diagnostics, id, "bob", &err), err);
+    assert_ok(campaign_extend(field->diagnostics, id, 1, NULL, 0, 60, "ada", &err), err);
+}
+
 static void an_approval_that_a_crash_cut_off_is_finished_by_the_step(void **state)
 {
     struct field *field = *state;
@@ -171,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(devices_find_an_image_only_once_another_person_approved_it),
         TEST(who_published_a_version_is_not_the_second_to_sign_for_it),
+        TEST(what_waits_for_approval_cannot_be_made_longer),
         TEST(an_approval_that_a_crash_cut_off_is_finished_by_the_step),
         TEST(what_cannot_be_signed_waits_for_approval_again),
         TEST(a_campaign_that_runs_keeps_its_image_listed_when_two_begin_to_sign),
