@@ -57,12 +57,22 @@ static bool file_read_json(const struct json *json, struct listed *file, struct 
                      file->type);
 }
 
+/* Is `path` the other, or a folder in which it lies? */
+static bool is_above(const char *path, const char *other)
+{
+    size_t size = strlen(path);
+
+    return !strncmp(path, other, size) && (!other[size] || other[size] == '/');
+}
+
+/* All of them can lie in one folder: who downloads a run is not stopped by one device's list. */
 static bool paths_are_unique(const struct list *list, struct error *err)
 {
     for (size_t i = 0; i < list->count; i++)
-        for (size_t j = 0; j < i; j++)
-            if (!strcmp(list->files[i].path, list->files[j].path))
-                return error_set(err, ERROR_INPUT, "the capture lists \"%.200s\" twice", list->files[i].path);
+        for (size_t j = 0; j < list->count; j++)
+            if (i != j && is_above(list->files[i].path, list->files[j].path))
+                return error_set(err, ERROR_INPUT, "the capture lists \"%.200s\" twice, or as a folder",
+                                 list->files[i].path);
     return true;
 }
 

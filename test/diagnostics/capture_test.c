@@ -38,6 +38,27 @@ static bool list(struct field *field, int device, const char *run_id, const char
     return capture_begin(field->diagnostics, field->devices[device], run_id, json, out, err);
 }
 
+/* Refused? A list of two empty files with these paths. */
+static bool two_are_refused(struct field *field, const char *run_id, const char *one, const char *two)
+{
+    struct error err = {0};
+    char sha256[SHA256_HEX];
+    TEXT(out);
+
+    sha256_hex("", 0, sha256);
+    const char *text =
+        arena_printf(&field->arena,
+                     "{\"files\":[{\"path\":\"%s\",\"length\":0,\"sha256\":\"%s\",\"type\":"
+                     "\"log\"},{\"path\":\"%s\",\"length\":0,\"sha256\":\"%s\",\"type\":\"log\"}"
+                     "],\"complete\":true}",
+                     one, sha256, two, sha256);
+    const struct json *json = json_read(&field->arena, text, strlen(text), &json_limits_small, &err);
+
+    assert_ok(json, err);
+    return !capture_begin(field->diagnostics, field->devices[0], run_id, json, &out, &err) &&
+           err.kind == ERROR_INPUT;
+}
+
 static bool send(struct field *field, const char *run_id, int64_t offset, const char *bytes, int64_t *held,
                  bool *complete, struct error *err)
 {
@@ -105,6 +126,18 @@ static void a_file_goes_on_where_it_stopped(void **state)
     assert_refused(send(field, run_id, 11, "!", &held, &complete, &err), err, ERROR_CONFLICT);
     done(field, run_id, ",\"capture\":\"complete\"");
     assert_string_equal(settled(field), "complete");
+}
+
+static void files_that_cannot_lie_in_one_folder_are_refused(void **state)
+{
+    struct field *field = *state;
+    char run_id[RUN_ID_TEXT];
+
+    begin(field, run_id);
+    assert_true(two_are_refused(field, run_id, "a", "a"));
+    assert_true(two_are_refused(field, run_id, "a", "a/b"));
+    assert_true(two_are_refused(field, run_id, "a/b/c/d", "a/b"));
+    assert_false(two_are_refused(field, run_id, "a/b", "a/bc"));
 }
 
 static void a_wrong_hash_begins_the_file_again_and_too_many_bytes_are_refused(void **state)
@@ -532,6 +565,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define FIELD_TEST(name) cmocka_unit_test_setup_teardown(name, field_setup, field_teardown)
         FIELD_TEST(a_file_goes_on_where_it_stopped),
+        FIELD_TEST(files_that_cannot_lie_in_one_folder_are_refused),
         FIELD_TEST(a_wrong_hash_begins_the_file_again_and_too_many_bytes_are_refused),
         FIELD_TEST(a_whole_file_that_a_crash_left_without_verdict_is_judged_with_the_next_list),
         FIELD_TEST(two_pieces_of_one_file_at_once_are_refused),
