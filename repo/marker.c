@@ -26,9 +26,10 @@ bool kind_has_marker(enum asset_kind kind)
 /* Copies up to `end`; false when it is not there in time. */
 static bool word_take(const char **at, const char *limit, char end, char *word, size_t room)
 {
-    const char *stop = memchr(*at, end, (size_t)(limit - *at));
+    size_t left = (size_t)(limit - *at);
+    const char *stop = memchr(*at, end, left < room ? left : room);
 
-    if (!stop || stop == *at || (size_t)(stop - *at) >= room)
+    if (!stop || stop == *at)
         return false;
     memcpy(word, *at, (size_t)(stop - *at));
     word[stop - *at] = '\0';

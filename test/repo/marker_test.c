@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RAW "@(#)locum:1:demo/reader:1.2.3\n"
@@ -134,6 +135,22 @@ static void what_only_looks_like_a_marker_is_none(void **state)
 
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_int_equal(find_bytes(*state, wrong[i], strlen(wrong[i])).count, 0);
+}
+
+/* Nothing but beginnings: each costs as much as a name is long, not as much as the file has left. */
+static void beginnings_without_end_cost_no_more_than_other_bytes(void **state)
+{
+    static const char begun[] = "@(#)locum:1:";
+    size_t size = 16 << 20;
+    char *bytes = malloc(size);
+    clock_t before;
+
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = begun[i % (sizeof begun - 1)];
+    before = clock();
+    assert_int_equal(find_bytes(*state, bytes, size).count, 0);
+    assert_true(clock() - before < 2 * CLOCKS_PER_SEC);
+    free(bytes);
 }
 
 /* Each byte of a real program's headers and notes, turned into several others: no answer but a calm one. */
@@ -261,6 +278,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_marker_is_found_wherever_it_lies_in_raw_bytes, fixture_setup,
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(what_only_looks_like_a_marker_is_none, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(beginnings_without_end_cost_no_more_than_other_bytes, fixture_setup,
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(a_damaged_elf_file_is_read_to_a_calm_end, fixture_setup,
                                         fixture_teardown),
