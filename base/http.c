@@ -27,7 +27,7 @@ struct http {
     CURL *easy;
     CURLSH *share; /* holds the TLS sessions, which outlive the connection */
     char *base_url, *ca_file, *user_agent;
-    bool insecure;
+    bool insecure, secret_path;
     int connect_timeout_ms, stall_timeout_ms, time_limit_ms;
 };
 
@@ -87,6 +87,7 @@ struct http *http_open(const struct http_options *options, struct error *err)
     http->ca_file = copy_or_null(options->ca_file);
     http->user_agent = copy_or_null(options->user_agent);
     http->insecure = options->insecure;
+    http->secret_path = options->secret_path;
     http->connect_timeout_ms = options->connect_timeout_ms ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     http->stall_timeout_ms = options->stall_timeout_ms ? options->stall_timeout_ms : STALL_TIMEOUT_MS;
     http->time_limit_ms = options->time_limit_ms;
@@ -460,7 +461,8 @@ bool http_send(struct http *http, const struct http_request *request, struct are
         answer->size = transfer.body.size;
     }
     text_end(&transfer.body);
-    return good || error_add(err, "%s %s%s", request->method, http->base_url, request->path);
+    return good ||
+           error_add(err, "%s %s%s", request->method, http->base_url, http->secret_path ? "" : request->path);
 }
 
 static enum error_kind status_kind(int status)

@@ -20,6 +20,7 @@ struct http_options {
     int connect_timeout_ms; /* 0: 10,000 */
     int stall_timeout_ms;   /* no byte for so long fails; 0: 30,000 */
     int time_limit_ms;      /* of a whole request; 0: none */
+    bool secret_path;       /* errors name base_url alone */
 };
 struct http_request {
     const char *method;         /* "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" */

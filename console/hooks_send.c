@@ -17,6 +17,7 @@
 
 #define URL_MOST 1000
 #define TIME_LIMIT_MS 10000
+#define ANSWER_MOST (64u << 10) /* bytes of an answer's body */
 #define REST_MOST_S 60
 #define WAIT_FIRST_S 5
 #define WAIT_MOST_S 3600
@@ -118,16 +119,21 @@ const char *hook_signature(struct arena *arena, const char *secret, int64_t at, 
     return arena_printf(arena, "t=%lld,v1=%s", (long long)at, hex);
 }
 
+/* Nobody reads what a receiver says beside its status: a long answer is not waited for. */
 static bool swallow(void *context, const void *bytes, size_t size, struct error *err)
 {
-    (void)context, (void)bytes, (void)size, (void)err;
-    return true;
+    size_t *swallowed = context;
+
+    (void)bytes;
+    *swallowed += size;
+    return *swallowed <= ANSWER_MOST || error_set(err, ERROR_LIMIT, "the receiver says too much");
 }
 
 static bool send_it(struct arena *arena, struct delivery *delivery, const bool *cancel, struct error *err)
 {
     const char *base, *path;
     struct http_answer answer;
+    size_t swallowed = 0;
 
     if (!hook_url_read(arena, delivery->url, &base, &path, err))
         return false;
@@ -135,7 +141,8 @@ static bool send_it(struct arena *arena, struct delivery *delivery, const bool *
                                          .user_agent = "locum/" LOCUM_VERSION,
                                          .connect_timeout_ms = TIME_LIMIT_MS,
                                          .stall_timeout_ms = TIME_LIMIT_MS,
-                                         .time_limit_ms = TIME_LIMIT_MS};
+                                         .time_limit_ms = TIME_LIMIT_MS,
+                                         .secret_path = true};
     const char *headers[] = {
         arena_printf(arena, "Locum-Signature: %s",
                      hook_signature(arena, delivery->secret, clock_now(), delivery->body)),
@@ -146,12 +153,14 @@ static bool send_it(struct arena *arena, struct delivery *delivery, const bool *
                                          .headers = headers,
                                          .body = delivery->body,
                                          .body_size = strlen(delivery->body),
+                                         .answer_limit = ANSWER_MOST,
                                          .write = swallow,
+                                         .context = &swallowed,
                                          .cancel = cancel};
     struct http *http = http_open(&options, err);
     bool arrived = http && http_send(http, &request, arena, &answer, err);
     http_close(http);
-    if (!arrived)
+    if (!arrived && swallowed <= ANSWER_MOST)
         return false;
     delivery->status = answer.status;
     if (answer.status / 100 == 3)

@@ -20,13 +20,14 @@ struct receiver {
     pthread_t thread;
     const int *statuses;
     int requests; /* atomically */
+    bool endless; /* what it says beside its status */
     char last[4096];
 };
 
 static void receiver_answer(struct receiver *receiver, int fd)
 {
     size_t size = 0;
-    char answer[120];
+    char answer[120], rest[4096];
 
     for (;;) {
         ssize_t got = read(fd, receiver->last + size, sizeof receiver->last - 1 - size);
@@ -44,7 +45,12 @@ static void receiver_answer(struct receiver *receiver, int fd)
     __atomic_add_fetch(&receiver->requests, 1, __ATOMIC_SEQ_CST);
     snprintf(answer, sizeof answer, "HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n%s\r\n",
              status, status == 302 ? "Location: /elsewhere\r\n" : "");
+    if (receiver->endless)
+        snprintf(answer, sizeof answer, "HTTP/1.1 %d X\r\n\r\n", status);
     assert_int_equal(write(fd, answer, strlen(answer)), (ssize_t)strlen(answer));
+    memset(rest, 'x', sizeof rest);
+    while (receiver->endless && send(fd, rest, sizeof rest, MSG_NOSIGNAL) > 0)
+        ;
 }
 
 static void *receiver_run(void *context)
@@ -248,6 +254,43 @@ static void a_delivery_that_fails_comes_again_later_and_is_then_over(void **stat
     assert_non_null(strstr(body, "/campaigns/7/runs/1/devices/cam-1\""));
 }
 
+static void an_answer_without_end_is_not_waited_for(void **state)
+{
+    static const int statuses[] = {200, 500, 0};
+    struct small *small = *state;
+    struct receiver receiver;
+    char secret[HOOK_SECRET_SIZE];
+    ARENA(arena);
+
+    receiver_start(&receiver, statuses);
+    receiver.endless = true;
+    make(small, "pager", receiver.port, secret);
+    tell(small, "alarm");
+    assert_true(send_round(small));
+    assert_string_equal(newest(small, &arena), "1 200 over ");
+    tell(small, "alarm");
+    assert_true(send_round(small));
+    assert_non_null(strstr(newest(small, &arena), "the answer has more than 65536 bytes"));
+    receiver_stop(&receiver);
+}
+
+/* Whoever knows the path of many a service's hook may post there; the log is read by others. */
+static void an_error_does_not_tell_the_path(void **state)
+{
+    struct small *small = *state;
+    struct receiver receiver;
+    char secret[HOOK_SECRET_SIZE];
+    ARENA(arena);
+
+    receiver_start(&receiver, (const int[]){204, 0});
+    receiver_stop(&receiver);
+    make(small, "pager", receiver.port, secret);
+    tell(small, "alarm");
+    assert_true(send_round(small));
+    assert_non_null(strstr(newest(small, &arena), "POST http://127.0.0.1:"));
+    assert_null(strstr(newest(small, &arena), "/in"));
+}
+
 static void nobody_there_is_given_up_after_eight_attempts(void **state)
 {
     static const int statuses[] = {200, 0};
@@ -359,6 +402,8 @@ int main(void)
         cmocka_unit_test(the_rests_grow_to_an_hour),
         cmocka_unit_test(the_signature_is_hmac_over_time_and_body),
         SMALL_TEST(a_delivery_that_fails_comes_again_later_and_is_then_over),
+        SMALL_TEST(an_answer_without_end_is_not_waited_for),
+        SMALL_TEST(an_error_does_not_tell_the_path),
         SMALL_TEST(nobody_there_is_given_up_after_eight_attempts),
         SMALL_TEST(a_hook_is_told_what_it_asked_for_only_and_its_end_takes_all),
         SMALL_TEST(no_more_than_a_thousand_wait_and_as_many_are_remembered),
