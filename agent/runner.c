@@ -24,6 +24,7 @@
 
 #define PROVER_DATA (256 << 20) /* bytes */
 #define PROVER_CPU_S 600        /* patterns and texts to redact are foreign; without them there is no bound */
+#define PROVER_NICE 10          /* while it looks for patterns: the app, which is back, goes first */
 #define SANDBOX_ROOT "keeper/root"
 
 static void tell(struct runner *runner, const char *state)
@@ -100,6 +101,8 @@ __attribute__((noreturn)) static void prove_in_child(const struct runner *runner
     if (runner->plan.redact != NULL) {
         (void)setrlimit(RLIMIT_CPU, &(struct rlimit){PROVER_CPU_S, PROVER_CPU_S});
         limit_memory();
+        if (output_fd >= 0)
+            (void)setpriority(PRIO_PROCESS, 0, PROVER_NICE);
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* one prover only: the next keeper has its own */
     bool good = run_prove(runner, output_fd, &err);

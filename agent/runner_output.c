@@ -50,16 +50,14 @@ static void omit(struct copy *copy, const char *path, const char *why)
         (struct run_omitted){.path = printable(copy->arena, path), .why = arena_strdup(copy->arena, why)};
 }
 
-/* As declared in the image's outputs, else by what the bytes are. */
-static const char *type_of(const struct run_plan *plan, const char *path, bool is_text)
+/* As the image's outputs have it; NULL: they do not name it. */
+static const char *declared_type(const struct run_plan *plan, const char *path)
 {
     const struct json *outputs = plan->limits.outputs;
     for (const struct json *one = outputs != NULL ? outputs->first : NULL; one != NULL; one = one->next)
         if (string_is(json_string(one, "path"), path) && json_string(one, "type") != NULL)
             return json_string(one, "type");
-    if (run_is_override(plan) && string_is(path, SANDBOX_APP_LOG))
-        return "log";
-    return is_text ? "text" : "binary";
+    return run_is_override(plan) && string_is(path, SANDBOX_APP_LOG) ? "log" : NULL;
 }
 
 /* By the first piece: no NUL, and UTF-8 when the piece is all there is. */
@@ -104,10 +102,11 @@ static bool copy_plainly(int in, int64_t length, struct sink *sink, struct error
     return true;
 }
 
-/* All that is text; the header of a series names columns and stays. */
-static bool is_redacted(const struct copy *copy, const char *type)
+/* All but what the image declares to be no text: one byte that is none must not let a whole log pass. */
+static bool is_redacted(const struct copy *copy, const char *path)
 {
-    return copy->redact.count > 0 && !string_is(type, "binary") && !string_is(type, "image");
+    const char *declared = declared_type(copy->plan, path);
+    return copy->redact.count > 0 && !string_is(declared, "binary") && !string_is(declared, "image");
 }
 
 /* At most `most` bytes of the file as they leave the device; `cut` when there was more. */
@@ -118,7 +117,8 @@ static bool copy_bytes(struct copy *copy, int in, int out, int64_t most, struct 
     struct sink sink = {.out = out};
     bool good;
     sha256_init(&sink.hash);
-    if (is_redacted(copy, file->type)) {
+    if (is_redacted(copy, file->path)) {
+        /* The header of a series names columns and stays. */
         struct redact_copy how = {
             .in = in,
             .plain_lines = string_is(file->type, "timeseries") || string_is(file->type, "table") ? 1 : 0,
@@ -181,7 +181,9 @@ static void copy_file(struct copy *copy, int in, const char *path, const struct 
     }
     struct run_file *file = &output->files[output->count];
     *file = (struct run_file){.path = arena_strdup(copy->arena, path), .length = st->st_size};
-    file->type = type_of(copy->plan, path, looks_like_text(in));
+    file->type = declared_type(copy->plan, path);
+    if (file->type == NULL)
+        file->type = looks_like_text(in) ? "text" : "binary";
     FD(out) = make_above(copy->to, path)
                   ? file_open_beneath(copy->to, path, O_WRONLY | O_CREAT | O_EXCL, 0600, &err)
                   : -1;

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -353,7 +354,58 @@ static void a_run_gets_more_time_within_what_was_signed_and_never_less(void **st
 /* --- output
  * ------------------------------------------------------------------------------------------------------ */
 
-static void patterns_blot_out_logs_texts_and_series_and_nothing_else(void **state)
+static void patterns_blot_out_all_but_what_is_declared_to_be_no_text(void **state)
+{
+    (void)state;
+    if (missing != NULL)
+        skip();
+    struct bench bench;
+    start(&bench);
+    assert_true(bench_ok(ask_start(
+        &bench, &(struct image){
+                    .mode = "beside",
+                    .script = "#!/bin/sh\ncd $LOCUM_OUTPUT\necho 'user ann pw=1' > run.log\n"
+                              "echo 'pw=2 pw=3' > note\nprintf 'time,pw=4\\n1,pw=5\\n' > c.csv\n"
+                              "printf 'pw=6\\0' > x.bin\necho pw=7 > raw\nprintf '\\377 pw=8\\n' > old.log\n",
+                    .redact = "\"pw=[0-9]\"",
+                    .outputs = "{\"path\":\"run.log\",\"type\":\"log\"},{\"path\":\"c.csv\",\"type\":"
+                               "\"timeseries\"},{\"path\":\"raw\",\"type\":\"binary\"}",
+                    .duration_s = 50})));
+    const struct json *all = check_reverted(&bench, "exited");
+    assert_string_equal(output(&bench, "run.log"), "user ann [redacted]\n");
+    assert_string_equal(output(&bench, "note"), "[redacted] [redacted]\n");
+    assert_string_equal(output(&bench, "c.csv"), "time,pw=4\n1,[redacted]\n");
+    assert_string_equal(output(&bench, "x.bin"), "[redacted]");
+    assert_string_equal(output(&bench, "old.log"), "\377 [redacted]\n");
+    assert_string_equal(json_string(file_of(all, "files", "old.log"), "type"), "binary");
+    assert_string_equal(output(&bench, "raw"), "pw=7\n");
+    assert_int_equal(json_integer(file_of(all, "files", "note"), "redacted", 0), 2);
+    assert_int_equal(json_integer(file_of(all, "files", "c.csv"), "redacted", 0), 1);
+    assert_null(json_get(file_of(all, "files", "raw"), "redacted"));
+    assert_int_equal(json_integer(file_of(all, "files", "note"), "length", 0), 22);
+    char hex[SHA256_HEX];
+    sha256_hex("[redacted] [redacted]\n", 22, hex);
+    assert_string_equal(json_string(file_of(all, "files", "note"), "sha256"), hex);
+    assert_string_equal(json_string(all, "capture"), "complete");
+    bench_end(&bench);
+}
+
+/* Has the keeper a child that lets others go first? */
+static bool has_modest_child(pid_t keeper)
+{
+    char path[64], line[256] = "";
+    bool modest = false;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)keeper, (int)keeper);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    const char *at = fgets(line, sizeof line, file);
+    fclose(file);
+    for (char *end; at != NULL && *at != '\0' && *at != '\n'; at = end + strspn(end, " "))
+        modest |= getpriority(PRIO_PROCESS, (id_t)strtol(at, &end, 10)) == 10;
+    return modest;
+}
+
+static void who_looks_for_patterns_lets_the_app_go_first(void **state)
 {
     (void)state;
     if (missing != NULL)
@@ -362,28 +414,15 @@ static void patterns_blot_out_logs_texts_and_series_and_nothing_else(void **stat
     start(&bench);
     assert_true(bench_ok(ask_start(
         &bench,
-        &(struct image){.mode = "beside",
-                        .script = "#!/bin/sh\ncd $LOCUM_OUTPUT\necho 'user ann pw=1' > run.log\n"
-                                  "echo 'pw=2 pw=3' > note\nprintf 'time,pw=4\\n1,pw=5\\n' > c.csv\n"
-                                  "printf 'pw=6\\0' > x.bin\necho pw=7 > raw\n",
-                        .redact = "\"pw=[0-9]\"",
-                        .outputs = "{\"path\":\"run.log\",\"type\":\"log\"},{\"path\":\"c.csv\",\"type\":"
-                                   "\"timeseries\"},{\"path\":\"raw\",\"type\":\"binary\"}",
+        &(struct image){.mode = "replace",
+                        .script = "#!/bin/sh\nhead -c 6000 /dev/zero | tr '\\0' a > $LOCUM_OUTPUT/run.log\n",
+                        .redact = "\"[^a](.*){30}^x*{1,9}\",\"(.*)xa{3,}*(.*)^\"",
                         .duration_s = 50})));
-    const struct json *all = check_reverted(&bench, "exited");
-    assert_string_equal(output(&bench, "run.log"), "user ann [redacted]\n");
-    assert_string_equal(output(&bench, "note"), "[redacted] [redacted]\n");
-    assert_string_equal(output(&bench, "c.csv"), "time,pw=4\n1,[redacted]\n");
-    assert_string_equal(output(&bench, "x.bin"), "pw=6");
-    assert_string_equal(output(&bench, "raw"), "pw=7\n");
-    assert_int_equal(json_integer(file_of(all, "files", "note"), "redacted", 0), 2);
-    assert_int_equal(json_integer(file_of(all, "files", "c.csv"), "redacted", 0), 1);
-    assert_null(json_get(file_of(all, "files", "x.bin"), "redacted"));
-    assert_int_equal(json_integer(file_of(all, "files", "note"), "length", 0), 22);
-    char hex[SHA256_HEX];
-    sha256_hex("[redacted] [redacted]\n", 22, hex);
-    assert_string_equal(json_string(file_of(all, "files", "note"), "sha256"), hex);
-    assert_string_equal(json_string(all, "capture"), "complete");
+    bool modest = false;
+    for (int64_t end = clock_boot_ms() + BENCH_WAIT_MS; !modest && clock_boot_ms() < end;)
+        modest = has_modest_child(bench.keeper);
+    assert_true(modest);
+    check_reverted(&bench, "exited");
     bench_end(&bench);
 }
 
@@ -455,7 +494,8 @@ int main(void)
         bench_test(an_override_that_cannot_be_laid_over_the_set_is_refused_before_anything),
         bench_test(a_killed_keeper_ends_the_overridden_app_before_the_app_is_back),
         bench_test(a_run_gets_more_time_within_what_was_signed_and_never_less),
-        bench_test(patterns_blot_out_logs_texts_and_series_and_nothing_else),
+        bench_test(patterns_blot_out_all_but_what_is_declared_to_be_no_text),
+        bench_test(who_looks_for_patterns_lets_the_app_go_first),
         bench_test(a_pattern_that_is_none_is_refused_before_anything_starts),
         bench_test(what_is_over_the_narrowed_output_is_cut_and_named),
     };
