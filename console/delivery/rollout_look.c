@@ -18,10 +18,9 @@ enum result {
     RESULT_INVALID_URI = 7,
     RESULT_DEFERRED = 11
 };
-#define LOOK_AGAIN_S 2    /* a soak that cannot be judged yet */
-#define SOAK_SILENCE_S 60 /* in a soak: as long as a restart of the device may take, however often it comes  \
-                           */
-#define RETRY_FIRST_S 60  /* then 120, 240, … */
+#define LOOK_AGAIN_S 2      /* a soak that cannot be judged yet */
+#define SOAK_SILENCE_S 60   /* in a soak: as long as a restart of the device may take */
+#define RETRY_FIRST_S 60    /* then 120, 240, … */
 #define RETRY_LONGEST_S 960 /* a quarter of an hour and a minute */
 
 /* What a device last said about the asset, copied out of the fleet's lock. */
