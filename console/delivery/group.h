@@ -73,8 +73,8 @@ int64_t group_wish_changed(struct fleet *fleet, int64_t group_id, const char *pr
 /* --- following
  * ------------------------------------------------------------------------------------------------------ */
 /* Scheduler step, every second: looks at some devices after those of the step before, in slices under the
- * fleet's lock, about 12 ms in all, and writes who joined or left groups by filter. Devices whose group has
- * a release get their wish thought over. */
+ * fleet's lock, about 12 ms in all, and writes who joined or left groups by filter: 500 at most, the others
+ * in the step that then follows soon. Devices whose group has a release get their wish thought over. */
 bool group_step(struct console *console, struct error *err);
 /* Groups and members into the fleet's memory, before anyone else has it; and away again. */
 bool group_load(struct fleet *fleet, struct db_conn *conn, struct error *err);

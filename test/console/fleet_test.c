@@ -218,6 +218,50 @@ static void devices_are_found_by_name_id_and_key_however_they_came(void **state)
     assert_null(fleet_by_key(fleet, ""));
 }
 
+static int64_t seen_rows(struct small *small)
+{
+    struct error err = {0};
+    DB_DONE(conn) = db_read(small->console.db, &err);
+    struct db_query *query = db_query(conn, "SELECT count(*) FROM device_seen WHERE last_seen = 77");
+
+    assert_true(db_step(query));
+    int64_t rows = db_integer(query, 0);
+    assert_ok(db_end(query, &err), err);
+    return rows;
+}
+
+static void many_devices_are_written_in_slices_and_at_the_end_at_once(void **state)
+{
+    struct small *small = *state;
+    struct fleet *fleet = small->console.fleet;
+    struct error err = {0};
+    size_t count;
+
+    small_many(small, 2500);
+    struct device *const *all = fleet_all(fleet, &count);
+    for (size_t i = 0; i < count; i++) {
+        all[i]->last_seen = 77;
+        all[i]->seen_dirty = true;
+    }
+    assert_ok(fleet_flush_step(&small->console, &err), err);
+    assert_true(small->console.step_has_more);
+    assert_int_equal(seen_rows(small), 1000);
+    assert_ok(fleet_flush_step(&small->console, &err), err);
+    assert_int_equal(seen_rows(small), 2000);
+    all[0]->seen_dirty = true; /* of a device that was passed: the next time */
+    assert_ok(fleet_flush_step(&small->console, &err), err);
+    assert_false(small->console.step_has_more);
+    assert_int_equal(seen_rows(small), 2500);
+    assert_true(all[0]->seen_dirty);
+    for (size_t i = 0; i < count; i++) {
+        all[i]->last_seen = 78;
+        all[i]->seen_dirty = true;
+    }
+    assert_ok(fleet_flush(&small->console, &err), err);
+    assert_int_equal(seen_rows(small), 0);
+    assert_false(all[0]->seen_dirty);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +275,7 @@ int main(void)
         SMALL_TEST(a_check_in_that_says_nothing_new_writes_nothing_but_its_time),
         SMALL_TEST(the_interval_grows_with_the_fleet_and_shrinks_with_work),
         SMALL_TEST(devices_are_found_by_name_id_and_key_however_they_came),
+        SMALL_TEST(many_devices_are_written_in_slices_and_at_the_end_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "console/delivery/group.h"
+#include "console/delivery/group_parts.h"
 #include "console/delivery/release.h"
 #include "console/devices.h"
 #include "console/filter.h"
@@ -306,6 +307,23 @@ static void a_group_under_a_release_is_deleted_by_force_alone(void **state)
     assert_false(release_wanted(&small->console, "demo", "model", "1.0.0"));
 }
 
+static void many_who_match_at_once_join_step_by_step_without_a_rest_in_between(void **state)
+{
+    struct small *small = *state;
+    struct error err = {0};
+    int steps = 0;
+
+    assert_ok(make(small, "all", "product:demo", NULL, &err), err);
+    small_many(small, 1100);
+    do {
+        small->console.step_has_more = false;
+        step(small);
+        steps++;
+    } while (small->console.step_has_more);
+    assert_int_equal(steps, 3);
+    assert_int_equal(fleet_group_find(small->console.fleet, "all")->devices, 1100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +336,7 @@ int main(void)
         SMALL_TEST(a_change_says_before_what_it_would_do),
         SMALL_TEST(who_joins_a_group_with_a_release_is_thought_over),
         SMALL_TEST(a_group_under_a_release_is_deleted_by_force_alone),
+        SMALL_TEST(many_who_match_at_once_join_step_by_step_without_a_rest_in_between),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,6 +187,62 @@ static void what_cannot_be_released_is_refused(void **state)
                    ERROR_INPUT);
 }
 
+static size_t ordered(struct fleet *fleet)
+{
+    size_t count, with = 0;
+
+    fleet_lock(fleet);
+    struct device *const *all = fleet_all(fleet, &count);
+    for (size_t i = 0; i < count; i++)
+        with += all[i]->order != NULL && !all[i]->wish_stale && !all[i]->wish_taken;
+    fleet_unlock(fleet);
+    return with;
+}
+
+static void a_step_makes_some_orders_and_says_that_there_are_more_until_all_are_made(void **state)
+{
+    struct small *small = *state;
+    struct error err = {0};
+    size_t before = 0;
+    int steps = 0;
+
+    small_many(small, 1200);
+    do {
+        small->console.step_has_more = false;
+        assert_ok(orders_step(&small->console, &err), err);
+        size_t with = ordered(small->console.fleet);
+        assert_true(with > before);
+        before = with;
+        steps++;
+    } while (small->console.step_has_more);
+    assert_int_equal(before, 1200);
+    assert_true(steps > 2);
+    /* The same in the database. */
+    small_again(small);
+    DB_DONE(conn) = db_read(small->console.db, &err);
+    struct db_query *query = db_query(conn, "SELECT count(*) FROM device_order");
+    assert_true(db_step(query));
+    assert_int_equal(db_integer(query, 0), 1200);
+    assert_ok(db_end(query, &err), err);
+}
+
+static void who_stands_behind_many_that_change_again_and_again_gets_a_turn(void **state)
+{
+    struct small *small = *state;
+    struct error err = {0};
+    size_t count;
+
+    small_many(small, 1200);
+    struct device *const *all = fleet_all(small->console.fleet, &count);
+    struct device *last = all[count - 1];
+    for (int i = 0; i < 1200 && !last->order; i++) {
+        assert_ok(orders_step(&small->console, &err), err);
+        for (size_t n = 0; n < 600; n++)
+            device_wish_changed(all[n]);
+    }
+    assert_non_null(last->order);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +255,8 @@ int main(void)
         SMALL_TEST(a_version_that_does_not_fit_the_hardware_is_not_in_the_set),
         SMALL_TEST(who_is_not_accepted_or_may_exist_twice_gets_none),
         SMALL_TEST(what_cannot_be_released_is_refused),
+        SMALL_TEST(a_step_makes_some_orders_and_says_that_there_are_more_until_all_are_made),
+        SMALL_TEST(who_stands_behind_many_that_change_again_and_again_gets_a_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

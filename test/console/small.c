@@ -79,26 +79,49 @@ void small_wait(struct small *small, int64_t seconds)
     clock_shift(small->shifted);
 }
 
-struct device *small_device(struct small *small, const char *name, const char *hardware,
-                            struct private_key *key)
+static struct device *device_make(struct small *small, struct db_conn *conn, const char *name,
+                                  const char *hardware, struct private_key *key)
 {
     struct device device = {.admission = ADMISSION_ACCEPTED, .enrolled_at = clock_now(), .wish_stale = true};
     struct private_key made;
     struct error err = {0};
-    struct db_conn *conn = db_write(small->console.db, &err);
 
-    assert_ok(conn, err);
     private_key_make(key ? key : &made);
     device.key = key ? key->public : made.public;
     snprintf(device.name, sizeof device.name, "%s", name);
     snprintf(device.product, sizeof device.product, "demo");
     snprintf(device.hardware, sizeof device.hardware, "%s", hardware);
     assert_ok(device_insert(conn, &device, &err), err);
-    assert_ok(db_commit(conn, &err), err);
     fleet_lock(small->console.fleet);
     struct device *added = fleet_add(small->console.fleet, &device);
     fleet_unlock(small->console.fleet);
     return added;
+}
+
+struct device *small_device(struct small *small, const char *name, const char *hardware,
+                            struct private_key *key)
+{
+    struct error err = {0};
+    struct db_conn *conn = db_write(small->console.db, &err);
+
+    assert_ok(conn, err);
+    struct device *added = device_make(small, conn, name, hardware, key);
+    assert_ok(db_commit(conn, &err), err);
+    return added;
+}
+
+void small_many(struct small *small, int count)
+{
+    struct error err = {0};
+    struct db_conn *conn = db_write(small->console.db, &err);
+    char name[16];
+
+    assert_ok(conn, err);
+    for (int n = 1; n <= count; n++) {
+        snprintf(name, sizeof name, "d%04d", n);
+        device_make(small, conn, name, "", NULL);
+    }
+    assert_ok(db_commit(conn, &err), err);
 }
 
 void small_publish(struct small *small, const char *asset, const char *version, const char *hardware)

@@ -20,6 +20,8 @@ void small_wait(struct small *small, int64_t seconds);
 /* An accepted device of product demo, in the database and the fleet; its key into `key` (may be NULL). */
 struct device *small_device(struct small *small, const char *name, const char *hardware,
                             struct private_key *key);
+/* The same for so many, d0001 and so on, without hardware. */
+void small_many(struct small *small, int count);
 /* Publishes a version of demo/<asset> with one file. */
 void small_publish(struct small *small, const char *asset, const char *version, const char *hardware);
 /* One check-in as JSON text; the answer's text in `answer`. */
