@@ -213,7 +213,7 @@ const struct command cli_commands[] = {
     {"rollout", "create", "PRODUCT/ASSET V", 2, 2, "move devices to V, stage by stage", rollout_options,
      cli_rollout_create},
     {"rollout", "list", "", 0, 0, "all rollouts", NULL, cli_rollout_list},
-    {"rollout", "show", "N", 1, 1, "one rollout and its stages", NULL, cli_rollout_show},
+    {"rollout", "show", "N", 1, 1, "one rollout, its stages, and why devices failed", NULL, cli_rollout_show},
     {"rollout", "watch", "N", 1, 1, "the same, until it ends", watch_options, cli_rollout_watch},
     {"rollout", "start", "N", 1, 1, "start a draft, or one that waits for its time", rollout_do_options,
      cli_rollout_do},
