@@ -70,12 +70,13 @@ AGENT := $(filter-out agent/main.c,$(wildcard agent/*.c))
 EXAMPLE := $(wildcard agent/example/*.c)
 # The agent stands on the base without the database and without making certificates, and on the formats that travel.
 AGENT_BASE := $(filter-out base/db.c base/db_%.c base/certificate.c,$(BASE))
-AGENT_REPO := $(foreach noun,name range manifest limits metadata order,$(filter repo/$(noun).c repo/$(noun)_%.c,$(REPO)))
+AGENT_REPO := $(foreach noun,name range manifest limits metadata order,$(filter repo/$(noun).c repo/$(noun)_%.c,$(REPO))) \
+    $(filter repo/delta.c repo/delta_apply%.c repo/delta_coding%.c,$(REPO))
 
 LIBS_BASE := libssl libcrypto sqlite3 libcurl
-LIBS_REPO := libgit2 $(LIBS_BASE)
+LIBS_REPO := libgit2 libzstd $(LIBS_BASE)
 LIBS_DIAGNOSTICS := glib-2.0 $(LIBS_REPO)
-LIBS_AGENT := libssl libcrypto libcurl
+LIBS_AGENT := libssl libcrypto libcurl libzstd
 libraries = $$(pkg-config --libs $(1))
 # civetweb loads libssl.so and libcrypto.so by these names: console/tls/ssl.c says why ours must be there before.
 TLS := $(OUT)/lib/libssl.so $(OUT)/lib/libcrypto.so
@@ -255,7 +256,7 @@ FUZZ := $(patsubst test/fuzz/%_fuzz.c,build/fuzz/%,$(wildcard test/fuzz/*_fuzz.c
 FUZZ_SECONDS ?= 60
 $(FUZZ): build/fuzz/%: test/fuzz/%_fuzz.c $(BASE) $(AGENT_REPO) repo/marker.c
 	@mkdir -p $(@D)
-	$(call SAY,fuzz)clang -std=c11 -D_GNU_SOURCE -I. -g -O1 -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(call libraries,$(LIBS_BASE))
+	$(call SAY,fuzz)clang -std=c11 -D_GNU_SOURCE -I. -g -O1 -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(call libraries,libzstd $(LIBS_BASE))
 fuzz: $(FUZZ)
 	@for target in $(^F); do \
 	    mkdir -p build/fuzz/found/$$target test/fuzz/$$target && \
