@@ -71,7 +71,7 @@ EXAMPLE := $(wildcard agent/example/*.c)
 # The agent stands on the base without the database and without making certificates, and on the formats that travel.
 AGENT_BASE := $(filter-out base/db.c base/db_%.c base/certificate.c,$(BASE))
 AGENT_REPO := $(foreach noun,name range manifest limits metadata order,$(filter repo/$(noun).c repo/$(noun)_%.c,$(REPO))) \
-    $(filter repo/delta.c repo/delta_apply%.c repo/delta_coding%.c,$(REPO))
+    $(filter repo/delta.c repo/delta_apply%.c repo/delta_coding%.c repo/packed.c,$(REPO))
 
 LIBS_BASE := libssl libcrypto sqlite3 libcurl
 LIBS_REPO := libgit2 libzstd $(LIBS_BASE)
