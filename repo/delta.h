@@ -41,11 +41,11 @@ struct delta_place {
 /* An apply under way: a push parser for bytes in pieces of any size. */
 struct delta_apply;
 
-/* Begins an apply that reads `old_fd` (pread) and writes `new_fd` (pwrite, and pread: it is open for both);
- * both stay the caller's and their offsets alone. `from` NULL: the start, and the bytes to come begin with
- * the header. Otherwise a place that was noted before: the bytes to come begin at from->in, and the first
- * from->out bytes of the new file are there. They are read and hashed now, so that the hash at the end covers
- * the whole file. UNTRUSTED when a place cannot be right. */
+/* Begins an apply that reads `old_fd` (pread, its offset stays) and writes `new_fd`, open for reading and
+ * writing, from the place on; both stay the caller's. `from` NULL: the start, and the bytes to come begin
+ * with the header. Otherwise a place that was noted before: the bytes to come begin at from->in, and the
+ * first from->out bytes of the new file are there. They are read and hashed now, so that the hash at the end
+ * covers the whole file. UNTRUSTED when a place cannot be right. */
 struct delta_apply *delta_apply_open(int old_fd, int new_fd, int64_t new_length,
                                      const struct delta_place *from, struct error *err);
 /* Eats the next bytes of the delta; a whole block is written to the new file before this returns. UNTRUSTED:
