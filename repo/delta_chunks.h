@@ -16,14 +16,14 @@
 #define DELTA_CHUNK_MIN 4096
 #define DELTA_CHUNK_AVERAGE 16384
 #define DELTA_CHUNK_MAX 65536
-#define DELTA_CHUNK_HASH 16 /* the first bytes of the SHA-256; the bytes themselves are compared as well */
 
 struct delta_chunk {
+    uint64_t hash; /* fast, not secure: it finds, and what it finds is compared byte by byte */
     uint32_t length;
-    uint8_t hash[DELTA_CHUNK_HASH];
+    uint32_t unused; /* 0 */
 };
 
-/* About 20 bytes for each 16 KiB, and 64 KiB while it is fed. */
+/* 16 bytes for each 16 KiB or so, and 256 KiB while it is fed. */
 struct delta_chunks;
 
 struct delta_chunks *delta_chunks_new(void);
