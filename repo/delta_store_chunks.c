@@ -100,8 +100,9 @@ struct delta_chunks *store_chunks(struct delta_store *store, const char *sha256,
 
 static int by_hash(const void *a, const void *b)
 {
-    return memcmp(((const struct delta_chunk *)a)->hash, ((const struct delta_chunk *)b)->hash,
-                  DELTA_CHUNK_HASH);
+    uint64_t x = ((const struct delta_chunk *)a)->hash, y = ((const struct delta_chunk *)b)->hash;
+
+    return x < y ? -1 : x > y;
 }
 
 static int64_t shared_bytes(const struct delta_chunks *old, const struct delta_chunks *new)

@@ -1,4 +1,4 @@
-/* Making what the store of deltas keeps: deltas, packed objects; and looking at one that somebody doubts. */
+/* Making what the store of deltas keeps: deltas and packed objects. */
 #include "repo/delta_store_parts.h"
 
 #include "base/file.h"
@@ -7,11 +7,9 @@
 #include "repo/packed_make.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define PIECE (256u << 10)
 /* Of what would travel else: a delta that saves less than a twentieth is not worth its bytes on both sides.
  */
 #define WORTH_OF 20
@@ -194,91 +192,4 @@ bool delta_store_pack(struct delta_store *store, const char *sha256, const atomi
     }
     pthread_mutex_unlock(&store->making);
     return good;
-}
-
-/* --- doubts
- * ------------------------------------------------------------------------------------------------------- */
-
-/* What the delta makes of the old object, in a file that goes with its descriptor. */
-static bool try_out(struct delta_store *store, int fd, int old_fd, int64_t new_length,
-                    char sha256[SHA256_HEX], struct error *err)
-{
-    FD(new_fd) = store_file_new(store, KEPT_PAIR, err);
-    char *bytes = new_fd < 0 ? NULL : malloc(PIECE);
-    ssize_t got = 0;
-
-    if (!bytes)
-        return new_fd < 0 ? false : (abort(), false);
-    unlinkat(store->folders[KEPT_PAIR], DELTA_MAKING, 0);
-    struct delta_apply *apply = delta_apply_open(old_fd, new_fd, new_length, NULL, err);
-    bool good = apply != NULL;
-    for (int64_t at = 0; good && (got = pread(fd, bytes, PIECE, at)) > 0; at += got)
-        good = delta_apply_feed(apply, bytes, (size_t)got, err);
-    if (good && got < 0)
-        good = error_errno(err, "reading a delta");
-    good = good && delta_apply_end(apply, sha256, err);
-    delta_apply_free(apply);
-    free(bytes);
-    return good;
-}
-
-/* UNTRUSTED: the delta is bad; other kinds: nothing is known. */
-static bool look_at(struct delta_store *store, const char *old, const char *new, struct delta_known *known,
-                    struct error *err)
-{
-    char sha256[SHA256_HEX];
-    int64_t size, new_length;
-    FD(fd) = delta_store_get(store, old, new, known, err);
-    FD(old_fd) = fd < 0 ? -1 : object_open(store->repo, old, NULL, err);
-
-    if (old_fd < 0 || !sha256_file(fd, sha256, &size, err) ||
-        !object_length(store->repo, new, &new_length, err))
-        return false;
-    if (!string_is(sha256, known->etag))
-        return error_set(err, ERROR_UNTRUSTED, "the kept delta was damaged");
-    known->etag[0] = '\0'; /* from here on it is how it was made */
-    if (!store_space(store, new_length, err) || !try_out(store, fd, old_fd, new_length, sha256, err))
-        return false;
-    return string_is(sha256, new) || error_set(err, ERROR_UNTRUSTED, "the delta makes other bytes");
-}
-
-/* Its place is taken by an empty file, so that nobody makes the same again. */
-static bool never_again(struct delta_store *store, const char *old, const char *new, struct error *err)
-{
-    struct kept kept = {.kind = KEPT_PAIR, .effort = DELTA_THOROUGH};
-    FD(fd) = store_file_new(store, KEPT_PAIR, err);
-
-    strcpy(kept.old, old);
-    strcpy(kept.new, new);
-    return fd >= 0 && store_file_keep(store, fd, &kept, false, err);
-}
-
-static void forget(struct delta_store *store, const char *old, const char *new)
-{
-    pthread_mutex_lock(&store->lock);
-    struct kept *kept = kept_find(store, KEPT_PAIR, old, new);
-    if (kept)
-        kept_drop(store, kept);
-    pthread_mutex_unlock(&store->lock);
-}
-
-bool delta_store_check(struct delta_store *store, const char *old, const char *new, bool *good,
-                       struct error *err)
-{
-    struct delta_known known;
-    struct error found = {0};
-    bool done = true;
-
-    pthread_mutex_lock(&store->making);
-    *good = look_at(store, old, new, &known, &found);
-    if (*good || found.kind != ERROR_UNTRUSTED) {
-        done = *good;
-        *err = found;
-    } else if (*known.etag) {
-        forget(store, old, new);
-    } else {
-        done = never_again(store, old, new, err);
-    }
-    pthread_mutex_unlock(&store->making);
-    return done;
 }
