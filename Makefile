@@ -8,6 +8,8 @@
 #   make flow       users' stories with the real console and the real agent; ONLY= as above
 #   make www-test   the pages in a real browser; ONLY= as above
 #   make fuzz       each parser of foreign bytes for FUZZ_SECONDS (60); needs clang
+#   make bench      Locum beside casync, zchunk, ostree, rsync, xdelta3, bsdiff, zstd, nginx and others: BENCHMARKS.md tells how to read it.
+#                   QUICK=1 in three minutes, PAIR=edits one pair, PART=pairs or PART=service one half
 #   make lint       the arrows between folders, names, formatting, warnings
 #   make format     lays out the C sources as .clang-format says
 #   make install    below DESTDIR and prefix (/usr/local): programs, pages, systemd units, the header for apps
@@ -94,7 +96,7 @@ FLOW_PROGRAMS := $(patsubst %/,$(OUT)/%,$(sort $(dir $(wildcard test/flow/*/*.c)
 UNITS := $(patsubst %.c,$(OUT)/%,$(wildcard test/*/*_test.c))
 PROGRAMS := $(if $(wildcard console/main.c),$(OUT)/locum) $(if $(wildcard agent/main.c),$(OUT)/locum-agent)
 
-.PHONY: all help setup programs units flow-programs unit flow www www-test test fuzz lint warnings format run install clean
+.PHONY: all help setup programs units flow-programs unit flow www www-test test fuzz lint warnings format run install clean bench
 all:
 	@test/tools/packages --check run
 	@$(MAKE) $(CORES) programs www
@@ -105,7 +107,7 @@ help:
 setup:
 	@test/tools/packages test
 
-programs: $(PROGRAMS) $(EXAMPLES) $(IMAGES:%=$(OUT)/images/%/diagnostic.json)
+programs: $(PROGRAMS) $(OUT)/locum-delta $(EXAMPLES) $(IMAGES:%=$(OUT)/images/%/diagnostic.json)
 units: $(UNITS)
 flow-programs: $(FLOW_PROGRAMS)
 
@@ -151,6 +153,10 @@ $(OUT)/locum: $(OBJ)/console/main.o $(ARCHIVES_CONSOLE) $(TLS)
 
 $(OUT)/locum-agent: $(OBJ)/agent/main.o $(ARCHIVES_AGENT)
 	$(call SAY,link)$(LINK) -o $@ $^ $(call libraries,$(LIBS_AGENT))
+
+# Deltas by hand: for the benchmark, and for who wants to look at one.
+$(OUT)/locum-delta: $(OBJ)/test/tools/delta.o $(ARCHIVES_REPO)
+	$(call SAY,link)$(LINK) -o $@ $^ $(call libraries,$(LIBS_REPO))
 
 # Files with a main are programs, the others of the folder belong to each of them.
 $(EXAMPLES): $(OUT)/example/%: $(OBJ)/agent/example/%.o \
@@ -263,6 +269,16 @@ fuzz: $(FUZZ)
 	    build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -artifact_prefix=build/fuzz/$$target- \
 	        build/fuzz/found/$$target test/fuzz/$$target || exit 1; \
 	done
+
+# --- the benchmark: test/bench/*.c are programs of one file each -----------------------------------------------------------
+BENCH_PROGRAMS := $(patsubst test/bench/%.c,$(OUT)/bench/%,$(wildcard test/bench/*.c))
+$(BENCH_PROGRAMS): $(OUT)/bench/%: $(OBJ)/test/bench/%.o
+	@mkdir -p $(@D)
+	$(call SAY,link)$(LINK) -o $@ $^ -lcrypto
+bench:
+	@test/tools/packages bench
+	@$(MAKE) $(CORES) programs $(BENCH_PROGRAMS)
+	@LOCUM_BUILD='$(abspath $(OUT))' node test/bench/bench.mjs $(if $(QUICK),--quick) $(if $(PAIR),--pair '$(PAIR)') $(if $(PART),--part '$(PART)')
 
 lint:
 	@test/tools/packages --check lint

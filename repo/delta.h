@@ -19,7 +19,7 @@
 #define DELTA_BLOCK_SIZE 64        /* bytes in front of each block */
 #define DELTA_SEGMENT (1 << 20)    /* bytes of a block that are no copies, at most */
 #define DELTA_BLOCK_OUT (64 << 20) /* bytes that one block writes, at most */
-#define DELTA_TABLE (128 << 10)    /* bytes of a block's table, at most */
+#define DELTA_TABLE (256 << 10)    /* bytes of a block's table, at most */
 #define DELTA_WINDOW (12 << 20)    /* bytes of a prefix window, at most */
 #define DELTA_MEMORY (18 << 20)    /* what an apply takes, at most */
 

@@ -236,6 +236,10 @@ static bool place_copy(struct delta_apply *apply, size_t i, int64_t out, int64_t
         return true;
     }
     int64_t distance = delta_unzigzag(coded);
+    if (!distance && !size) { /* goes on, perhaps where the old file has ended */
+        runs->place[i] = *expected;
+        return true;
+    }
     if (distance > apply->old_length || distance < -*expected)
         return broken(err, "a copy lies beyond the old file");
     int64_t place = *expected + distance;

@@ -86,7 +86,7 @@ static inline uint32_t fold(uint32_t x, unsigned size)
     unsigned bits = size * 8;
     uint32_t all = bits == 32 ? 0xffffffffu : (1u << bits) - 1;
 
-    return ((x << 1) ^ (x >> (bits - 1) ? all : 0)) & all;
+    return ((x << 1) ^ (x >> (bits - 1) & 1 ? all : 0)) & all;
 }
 
 static inline uint32_t unfold(uint32_t x, unsigned size)
