@@ -381,6 +381,8 @@ enum delta_end delta_fetch(struct fetch *fetch, struct candidates *candidates, i
         return DELTA_NONE;
     if (applying.place.kind == PLACE_DELTA && (end = apply(&applying, false, err)) != DELTA_NONE)
         return end;
+    if (left_of(part, file) == 0)
+        return DELTA_NONE; /* it is whole already, or the hash will tell */
     size_t count = candidates_find(candidates, fetch->state_fd, fetch->entry->asset, file, olds);
     end = count ? ask(fetch, file, left_of(part, file), olds, count, &old, err) : DELTA_NONE;
     if (end != DELTA_MADE)

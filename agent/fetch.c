@@ -192,10 +192,11 @@ static bool part_finish(int objects, int part, const struct manifest_file *file,
     object_name(to, file->sha256, end);
     if (fchmod(part, *end ? 0555 : 0444) < 0)
         return error_errno(err, "setting the rights of an object");
-    if (!fd_sync(part, err) || !file_rename(objects, from, objects, to, err) || !folder_sync(objects, err))
+    if (!fd_sync(part, err))
         return false;
+    /* From here on the part needs no note: it is whole, and its hash says so. */
     place_drop(objects, file->sha256);
-    return true;
+    return file_rename(objects, from, objects, to, err) && folder_sync(objects, err);
 }
 
 /* Until the hash is right. A part from before that turns out wrong, or packed bytes that do, is fetched anew
