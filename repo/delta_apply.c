@@ -418,7 +418,8 @@ static bool go_to(struct delta_apply *apply, const struct delta_place *from, str
     }
     if (!hash_what_is_there(apply, apply->place.out, err))
         return false;
-    if (lseek(apply->new_fd, apply->place.out, SEEK_SET) < 0)
+    if (ftruncate(apply->new_fd, apply->place.out) < 0 ||
+        lseek(apply->new_fd, apply->place.out, SEEK_SET) < 0)
         return error_errno(err, "going to a place in the new file");
     return true;
 }
