@@ -33,7 +33,7 @@ function hears(device, event, word = '') {
 
 const within = (what, promise, ms) => Promise.race([promise, new Promise((_, fail) => { setTimeout(() => fail(new Error(`not within ${ms} ms: ${what}`)), ms).unref(); })]);
 
-/** How far the console is with the delta of this pair: 'quick', 'thorough', or null. */
+/** How far the console is with the delta of this pair: 'quick', 'thorough', 'none' (not worth it), or null. */
 function deltaOf(world, old, fresh) {
   const folder = path.join(world.data, 'deltas/pairs');
   if (!existsSync(folder)) return null;
@@ -42,9 +42,10 @@ function deltaOf(world, old, fresh) {
 }
 
 class Field {
-  static async open(pair, count) {
+  /** `thorough`: a delta is made again, smaller, when so many devices want it. */
+  static async open(pair, count, thorough) {
     const field = new Field();
-    Object.assign(field, { pair, world: await World.open() });
+    Object.assign(field, { pair, world: await World.open({ serve: ['--delta-thorough', String(thorough)] }) });
     try {
       field.oldHash = await hashOf(pair.OLD);
       await field.publish('1.0.0', pair.OLD);
@@ -67,7 +68,7 @@ class Field {
   }
   /** Waits for the delta that the console makes by itself. */
   async made(effort, seconds) {
-    await until(`the ${effort} delta`, () => { const has = deltaOf(this.world, this.oldHash, this.pair.sha256); return has === effort || has === 'thorough'; }, seconds * 1000);
+    await until(`the ${effort} delta`, () => { return [effort, 'none'].includes(deltaOf(this.world, this.oldHash, this.pair.sha256)); }, seconds * 1000);
   }
   async update(device, seconds) {
     const pids = [device.agent.pid, ...device.pids('keep')].filter((pid, i, all) => all.indexOf(pid) === i);
@@ -82,27 +83,31 @@ class Field {
   }
 }
 
-/** The rows of the real thing: at once, and after the background pass. */
-export async function measureAgents(pair, wanted) {
-  const row = (tool, what) => ({ tool, what, bytes: null, headers: null, seconds: null, cpu_s: null, peak_kib: null, prepare_cpu_s: null, note: null });
-  const rows = [row('locum', 'Locum: console and agent, at once'), row('locum-later', 'Locum: console and agent, after the background pass')];
+const NEVER = 1000000;
+const ROWS = [
+  { tool: 'locum', what: 'Locum: console and agent, at once', effort: 'quick', thorough: NEVER },
+  { tool: 'locum-later', what: 'Locum: console and agent, after the background pass', effort: 'thorough', thorough: 1 },
+];
+
+async function measureRow({ tool, what, effort, thorough }, pair, wanted) {
+  const row = { tool, what, bytes: null, headers: null, seconds: null, cpu_s: null, peak_kib: null, prepare_cpu_s: null, note: null };
   let field;
   try {
-    field = await Field.open(pair, wanted.times * 2);
-    for (const [i, effort] of ['quick', 'thorough'].entries()) {
-      try {
-        await field.made(effort, wanted.seconds);
-        const rounds = [];
-        for (const device of field.devices.slice(i * wanted.times, (i + 1) * wanted.times)) rounds.push(await field.update(device, wanted.seconds));
-        Object.assign(rows[i], medians(rounds), { rounds });
-      } catch (error) {
-        rows[i].note = error.message.split('\n')[0];
-      }
-    }
+    field = await Field.open(pair, wanted.times, thorough);
+    await field.made(effort, wanted.seconds);
+    const rounds = [];
+    for (const device of field.devices) rounds.push(await field.update(device, wanted.seconds));
+    return { ...row, ...medians(rounds), rounds };
   } catch (error) {
-    rows[0].note = error.message.split('\n')[0];
+    return { ...row, note: error.message.split('\n')[0] };
   } finally {
     await field?.world.close();
   }
+}
+
+/** The rows of the real thing: at once, and after the background pass. */
+export async function measureAgents(pair, wanted) {
+  const rows = [];
+  for (const row of ROWS) rows.push(await measureRow(row, pair, wanted));
   return rows;
 }

@@ -76,7 +76,8 @@ export class Bench {
     this.empty(this.served);
     this.empty(this.device);
     const cost = await this.run(tool.prepare, pair, seconds);
-    return { prepare_s: cost.seconds, prepare_cpu_s: cost.cpu_s, prepare_peak_kib: cost.peak_kib };
+    const own = tool.says?.exec(cost.said);
+    return { prepare_s: cost.seconds, prepare_cpu_s: own ? Number(own[1]) : cost.cpu_s, prepare_peak_kib: cost.peak_kib };
   }
 
   async update(tool, pair, seconds) {
