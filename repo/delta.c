@@ -74,7 +74,7 @@ static bool stream_read(const uint8_t *bytes, struct delta_stream *stream)
                                     .element = bytes[1],
                                     .length = (uint32_t)get(bytes + 4, 4),
                                     .coded = (uint32_t)get(bytes + 8, 4)};
-    bool element_fits = stream->coding < DELTA_PLANES
+    bool element_fits = stream->coding < DELTA_PLANES || stream->coding == DELTA_MIXED
                             ? stream->element == 1
                             : stream->element == 4 || stream->element == 2 ||
                                   (stream->element == 1 && stream->coding != DELTA_ORDERED);

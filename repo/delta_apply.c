@@ -36,6 +36,7 @@ struct delta_apply {
     uint8_t *body;
 
     ZSTD_DCtx *zstd;
+    struct delta_mixed *mixed; /* made when first needed */
     struct runs *runs;
     uint8_t *table, *near; /* near: the near bytes, then the fresh ones */
     uint8_t *planes, *reference;
@@ -166,6 +167,16 @@ static bool load_window(struct delta_apply *apply, struct error *err)
     return true;
 }
 
+static bool read_references(struct delta_apply *apply, struct error *err)
+{
+    const struct runs *runs = apply->runs;
+
+    for (size_t i = 0, at = 0; i < runs->count; at += runs->near[i++])
+        if (!read_reference(apply, apply->reference + at, runs->near[i], runs->reference[i], err))
+            return false;
+    return true;
+}
+
 static bool decode(struct delta_apply *apply, const struct delta_stream *stream, const uint32_t *lengths,
                    const uint8_t *coded, uint8_t *bytes, struct error *err)
 {
@@ -183,13 +194,18 @@ static bool decode(struct delta_apply *apply, const struct delta_stream *stream,
     }
     if (stream->coding < DELTA_PLANES)
         return unzstd(apply, stream, coded, bytes, stream->coding == DELTA_PREFIX, err);
-    if (!unzstd(apply, stream, coded, apply->planes, false, err))
-        return false;
     if (stream->coding > DELTA_PLANES && !near)
         return broken(err, "fresh bytes have no reference");
-    for (size_t i = 0, at = 0; stream->coding > DELTA_PLANES && i < runs->count; at += runs->near[i++])
-        if (!read_reference(apply, apply->reference + at, runs->near[i], runs->reference[i], err))
-            return false;
+    if (stream->coding > DELTA_PLANES && !read_references(apply, err))
+        return false;
+    if (stream->coding == DELTA_MIXED) {
+        if (!apply->mixed)
+            apply->mixed = delta_mixed_new();
+        delta_mixed_read(apply->mixed, coded, stream->coded, apply->reference, bytes, stream->length);
+        return true;
+    }
+    if (!unzstd(apply, stream, coded, apply->planes, false, err))
+        return false;
     delta_planes_join(&shape, apply->planes, apply->reference, bytes);
     return true;
 }
@@ -484,6 +500,7 @@ void delta_apply_free(struct delta_apply *apply)
         return;
     sha256_end(&apply->hash, digest);
     ZSTD_freeDCtx(apply->zstd);
+    delta_mixed_free(apply->mixed);
     uint8_t *parts[] = {apply->body,      apply->table,  apply->near, apply->planes,
                         apply->reference, apply->window, apply->piece};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)

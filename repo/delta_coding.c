@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const delta_coding_names[DELTA_CODINGS] = {"raw", "zstd",       "prefix", "planes",
-                                                       "xor", "difference", "ordered"};
+const char *const delta_coding_names[DELTA_CODINGS] = {"raw", "zstd",       "prefix",  "planes",
+                                                       "xor", "difference", "ordered", "mixed"};
 
 void *delta_alloc(size_t count, size_t size)
 {

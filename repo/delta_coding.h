@@ -12,6 +12,7 @@ enum delta_coding {
     DELTA_XOR,
     DELTA_DIFFERENCE,
     DELTA_ORDERED,
+    DELTA_MIXED, /* the arithmetic coder of delta_coding_mixed.c */
     DELTA_CODINGS
 };
 extern const char *const delta_coding_names[DELTA_CODINGS];
@@ -44,6 +45,16 @@ static inline int64_t delta_unzigzag(uint64_t value)
 {
     return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
 }
+
+/* The coding "mixed": writing gives the coded size, SIZE_MAX when `room` does not hold it; reading takes
+ * whatever bytes come and always gives `size` bytes. 2 MiB, usable for any number of streams. */
+struct delta_mixed;
+struct delta_mixed *delta_mixed_new(void);
+void delta_mixed_free(struct delta_mixed *mixed); /* NULL is fine */
+size_t delta_mixed_write(struct delta_mixed *mixed, const uint8_t *bytes, const uint8_t *reference,
+                         size_t size, uint8_t *out, size_t room);
+void delta_mixed_read(struct delta_mixed *mixed, const uint8_t *coded, size_t coded_size,
+                      const uint8_t *reference, uint8_t *bytes, size_t size);
 
 /* Memory that ends the program when there is none. */
 void *delta_alloc(size_t count, size_t size);

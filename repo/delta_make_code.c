@@ -33,6 +33,7 @@ struct stream {
 struct delta_coder {
     const struct delta_maker *maker;
     ZSTD_CCtx *zstd;
+    struct delta_mixed *mixed;
     struct delta_run *runs; /* of the block, with those that begin elements anew */
     size_t count;
     struct stream near, fresh;
@@ -41,6 +42,7 @@ struct delta_coder {
     uint8_t *sample, *sample_reference;
     uint32_t sample_lengths[DELTA_RUNS];
     struct delta_window *window;
+    double left_s; /* CPU seconds that may still go into the coding "mixed" */
 };
 
 /* --- zstd
@@ -281,6 +283,34 @@ static struct shape_name choose_shape(struct delta_coder *coder, const struct st
     return best;
 }
 
+/* What the coding "mixed" takes, to make and about as long to read: its decisions are one for an equal byte
+ * and nine for another. */
+static double mixed_cost(const struct stream *near)
+{
+    size_t equal = 0;
+
+    for (size_t i = 0; i < near->size; i++)
+        equal += near->bytes[i] == near->reference[i];
+    if (equal < near->size - near->size / 8)
+        return HUGE_COST; /* mostly numbers or noise: it would take a second for each MiB */
+    return (double)equal * 60e-9 + (double)(near->size - equal) * 500e-9;
+}
+
+/* Small where a program's addresses moved; a device has more to do for it, so it must be worth that. */
+static void code_mixed(struct delta_coder *coder, struct stream *near)
+{
+    double cost = near->reference && near->size >= 64 ? mixed_cost(near) : HUGE_COST;
+
+    if (cost > coder->left_s)
+        return;
+    coder->left_s -= cost;
+    if (!coder->mixed)
+        coder->mixed = delta_mixed_new();
+    keep_trial(coder, near, (struct shape_name){DELTA_MIXED, 1},
+               delta_mixed_write(coder->mixed, near->bytes, near->reference, near->size, coder->trial,
+                                 near->said.coded - near->said.coded / 16));
+}
+
 static void code_planes(struct delta_coder *coder, struct stream *stream, struct shape_name name)
 {
     struct delta_shape shape = {.coding = name.coding,
@@ -291,7 +321,8 @@ static void code_planes(struct delta_coder *coder, struct stream *stream, struct
 
     delta_planes_split(&shape, stream->bytes, stream->reference, coder->planes);
     keep_trial(coder, stream, name, squeeze(coder, 1, coder->planes, stream->size, coder->trial));
-    if (coder->maker->thorough)
+    code_mixed(coder, stream);
+    if (coder->maker->thorough && stream->said.coding != DELTA_MIXED)
         keep_trial(coder, stream, name, squeeze(coder, 19, coder->planes, stream->size, coder->trial));
 }
 
@@ -308,7 +339,7 @@ static void code_stream(struct delta_coder *coder, struct stream *stream)
     for (int again = stream->ratio > 0; again >= 0; again--) {
         if (shape.coding >= DELTA_PLANES)
             code_planes(coder, stream, shape);
-        if (shape.coding == DELTA_ZSTD || (thorough && shape.coding != DELTA_RAW))
+        if (shape.coding == DELTA_ZSTD)
             keep_trial(coder, stream, (struct shape_name){DELTA_ZSTD, 1},
                        squeeze(coder, thorough ? 19 : 3, stream->bytes, stream->size, coder->trial));
         double ratio = (double)stream->said.coded / (double)stream->size;
@@ -334,8 +365,8 @@ static void code_window(struct delta_coder *coder, struct delta_block *block)
         coder->window = delta_window_new(&maker->old, maker->thorough ? DELTA_WINDOW : DELTA_WINDOW / 3);
     if (!delta_window_find(coder->window, coder->fresh.bytes, coder->fresh.size, &place, &length))
         return;
-    size_t coded = squeeze_window(coder, maker->thorough ? 19 : 3, &coder->fresh, maker->old.bytes + place,
-                                  (size_t)length);
+    int level = !maker->thorough ? 3 : coder->fresh.size < (64 << 10) ? 9 : 19;
+    size_t coded = squeeze_window(coder, level, &coder->fresh, maker->old.bytes + place, (size_t)length);
     keep_trial(coder, &coder->fresh, (struct shape_name){DELTA_PREFIX, 1}, coded);
     if (coder->fresh.said.coding != DELTA_PREFIX)
         return;
@@ -389,7 +420,7 @@ static void write_table(struct delta_coder *coder, struct delta_coded *coded)
 
 static bool is_planes(const struct stream *stream)
 {
-    return stream->said.coding >= DELTA_PLANES && stream->said.element > 1;
+    return stream->said.element > 1;
 }
 
 void delta_coder_code(struct delta_coder *coder, const struct delta_run *runs, size_t count,
@@ -484,6 +515,7 @@ struct delta_coder *delta_coder_new(const struct delta_maker *maker)
     struct delta_coder *coder = delta_alloc(1, sizeof *coder);
 
     coder->maker = maker;
+    coder->left_s = maker->thorough ? HUGE_COST / 2 : 0.5 + 1e-9 * (double)maker->new.length;
     coder->zstd = ZSTD_createCCtx();
     if (!coder->zstd)
         abort();
@@ -507,6 +539,7 @@ void delta_coder_free(struct delta_coder *coder)
     stream_close(&coder->near);
     stream_close(&coder->fresh);
     ZSTD_freeCCtx(coder->zstd);
+    delta_mixed_free(coder->mixed);
     delta_window_free(coder->window);
     void *parts[] = {coder->trial, coder->planes, coder->table,           coder->table_coded,
                      coder->runs,  coder->sample, coder->sample_reference};

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPLIT 256 /* equal bytes between differences that are worth a copy of their own */
-
 /* --- comparing
  * --------------------------------------------------------------------------------------------------*/
 static uint64_t load(const uint8_t *bytes)
@@ -227,6 +225,7 @@ struct fine {
     struct fine_table tables[2]; /* the longer first */
     size_t table_count;
     int64_t shortest;  /* match that is taken */
+    int64_t split;     /* equal bytes between differences that are worth a copy of their own */
     unsigned patience; /* a power of two of misses after which steps grow; 0: never */
     struct delta_matches found;
     int64_t done, diagonal, end; /* of the gap that is looked through */
@@ -280,7 +279,7 @@ static int64_t fine_stay(struct fine *fine, int64_t at, int64_t on)
 
     ahead = (int64_t)delta_same_forward(maker->new.bytes + at, maker->old.bytes + on, (size_t)ahead);
     back = (int64_t)delta_same_backward(maker->new.bytes + at, maker->old.bytes + on, (size_t)back);
-    if (back + ahead >= SPLIT) {
+    if (back + ahead >= fine->split) {
         delta_match_add(&fine->found,
                         &(struct delta_match){.at = at - back, .place = on - back, .length = back + ahead});
         fine->done = at + ahead;
@@ -337,6 +336,7 @@ static void fine_tables(struct fine *fine)
     if (fine->maker->thorough)
         fine_open(&fine->tables[fine->table_count++], old, 12, step);
     fine->shortest = fine->maker->thorough ? 16 : 32;
+    fine->split = fine->maker->thorough ? 1024 : 256;
     fine->patience = fine->maker->thorough ? 0 : 6;
 }
 
