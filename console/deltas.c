@@ -144,7 +144,7 @@ bool job_add(struct deltas *deltas, struct delta_job *job)
 {
     job_key(job);
     pthread_mutex_lock(&deltas->lock);
-    bool done = (job->kind != JOB_DOUBT && is_decided(deltas, job->key)) || add(deltas, job);
+    bool done = is_decided(deltas, job->key) || add(deltas, job);
     pthread_mutex_unlock(&deltas->lock);
     return done;
 }
@@ -413,8 +413,7 @@ static void job_end(struct deltas *deltas, struct delta_job *job, bool good, con
     if (!good && !deltas->ends)
         log_event(LOG_WARNING, "delta_failed", "new=%.12s asset=%s reason=%s", job->new, job->asset,
                   log_quote(text, sizeof text, err->text));
-    if (job->kind != JOB_DOUBT)
-        decide(deltas, job, good && (job->kind == JOB_ASKED || job->kind == JOB_PAIR) ? DECIDED_S : AGAIN_S);
+    decide(deltas, job, good && (job->kind == JOB_ASKED || job->kind == JOB_PAIR) ? DECIDED_S : AGAIN_S);
     free(job);
 }
 
@@ -461,9 +460,13 @@ struct deltas *deltas_start(struct console *console, const struct deltas_options
     pthread_mutex_init(&deltas->lock, NULL);
     condition_init(&deltas->wake);
     condition_init(&deltas->rest);
-    if (!options->quota)
-        return deltas;
     deltas->store = delta_store_open(console->repo, console->data_dirfd, options->quota, err);
+    if (deltas->store && !options->quota) {
+        /* Emptied, and not used. */
+        delta_store_close(deltas->store);
+        deltas->store = NULL;
+        return deltas;
+    }
     deltas->runs = deltas->store && pthread_create(&deltas->thread, NULL, deltas_run, deltas) == 0;
     if (deltas->runs)
         return deltas;

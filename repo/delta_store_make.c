@@ -10,9 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Of what would travel else: a delta that saves less than a twentieth is not worth its bytes on both sides.
- */
-#define WORTH_OF 20
+/* Of what would travel else: saving less than this part of it is not worth keeping a delta. */
+#define WORTH_OF 256
 
 /* A pair while it is made. */
 struct making {

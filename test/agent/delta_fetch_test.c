@@ -412,6 +412,16 @@ static void a_delta_that_is_cut_again_and_again_goes_on(void **state)
     assert_int_equal(say->sent, delta_length); /* no byte twice */
 }
 
+static void a_delta_keeps_to_the_rate(void **state)
+{
+    DEVICE;
+    (void)state;
+    wanted.entry.apply.rate = (int64_t)delta_length;
+    int64_t began = clock_boot_ms();
+    must_fetch();
+    assert_true(clock_boot_ms() - began > 800); /* a second's worth */
+}
+
 static void a_device_waits_for_a_delta_that_is_being_made(void **state)
 {
     DEVICE;
@@ -574,6 +584,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_delta_makes_the_object),
         cmocka_unit_test(a_delta_that_is_cut_again_and_again_goes_on),
+        cmocka_unit_test(a_delta_keeps_to_the_rate),
         cmocka_unit_test(a_device_waits_for_a_delta_that_is_being_made),
         cmocka_unit_test(a_console_without_deltas_sends_the_whole),
         cmocka_unit_test(a_delta_that_went_meanwhile_is_no_harm),

@@ -82,31 +82,39 @@ test('a model of 32 MiB with one percent changed moves about that percent, while
   assert.deepEqual((await readdir(path.join(device.state, 'objects'))).filter((name) => /\.(part|place)$/.test(name)), [], 'parts and notes are left');
 });
 
+/** How far the one object on its way has come, by its note. */
+const place = async (device) => {
+  const folder = path.join(device.state, 'objects'), name = (await readdir(folder)).find((one) => one.endsWith('.place'));
+  return name && JSON.parse(readFileSync(path.join(folder, name), 'utf8'));
+};
+/** The first answer ends in the middle; the second stays open without an end in its middle; from then on they are whole. */
+const cutTwice = (told) => (answer, from, to) => {
+  const half = answer.body.subarray(0, answer.body.length >> 1);
+  told.answers = (told.answers ?? 0) + 1;
+  if (told.answers > 2) return answer;
+  to.writeHead(answer.status, answer.headers);
+  if (told.answers === 1) to.write(half, () => to.destroy());
+  else to.write(half, () => { told.hangs = true; });
+  return null;
+};
+async function killedWhileItHangs(device, told, out) {
+  await until('the second answer hangs', () => told.hangs && device.evil.asked.length === 2);
+  await until('the agent has noted how far it came', async () => (await place(device))?.out > out);
+  device.agent.kill('SIGKILL');
+  await device.agent.ended;
+  await device.start();
+}
+
 test('a delta that is cut goes on where it was, also after a kill -9 of the agent', async () => {
   const device = await behindEvil('cut'), { evil } = device;
   const one = randomBytes(8 * MiB), two = edited(one, 0.3);
   await update(device, 'cut/model', '1.0.0', { 'model.bin': one });
   await world.publish('cut/model', '1.1.0', { 'model.bin': two });
   await quiet();
-  // The first answer ends in the middle; the second stays open without an end, until the agent is killed.
-  let answers = 0, hangs = false;
-  evil.rules.push(watch(evil, /^\/deltas\//, (answer, from, to) => {
-    const half = answer.body.subarray(0, answer.body.length >> 1);
-    if (++answers > 2) return answer;
-    to.writeHead(answer.status, answer.headers);
-    if (answers === 1) to.write(half, () => to.destroy());
-    else to.write(half, () => { hangs = true; });
-    return null;
-  }));
+  const seen = {};
+  evil.rules.push(watch(evil, /^\/deltas\//, cutTwice(seen)));
   await world.release('cut/model', '1.1.0');
-  await until('the second answer hangs', () => hangs && evil.asked.length === 2);
-  await until('the agent has noted how far it came', async () => (await readdir(path.join(device.state, 'objects'))).some((name) => {
-    if (!name.endsWith('.place')) return false;
-    return JSON.parse(readFileSync(path.join(device.state, 'objects', name), 'utf8')).out > MiB;
-  }));
-  device.agent.kill('SIGKILL');
-  await device.agent.ended;
-  await device.start();
+  await killedWhileItHangs(device, seen, MiB);
   await device.runs('model', '1.1.0');
   assert.equal(sha(await readFile(device.current('model/model.bin'))), sha(two));
   const [first, second, third] = evil.asked;
@@ -172,25 +180,25 @@ test('an unrelated file comes as it is, at no more than its size', async () => {
   assert.ok(bytes <= 1.0001 * two.length + manifest + question, `${bytes} bytes moved`);
 });
 
-test('what compresses comes packed, cut or not; packed bytes that are damaged cost only the whole object', async () => {
+test('what compresses comes packed, cut or killed; packed bytes that are damaged cost only the whole object', async () => {
   const device = await behindEvil('packed'), { evil } = device;
-  const text = Buffer.from(Array.from({ length: 400000 }, () => Math.random().toString(36).slice(2, 6)).join(' from the same few letters again and again\n'));
-  let answers = 0, damage = false;
+  const text = Buffer.from(Array.from({ length: 240000 }, () => Math.random().toString(36).slice(2, 6)).join(' from the same few letters again and again\n'));
+  const seen = {}, cut = cutTwice(seen);
+  let damage = false;
   evil.rules.push(watch(evil, /^\/objects\//, (answer, from, to) => {
     if (damage && answer.headers['content-encoding']) answer.body[answer.body.length >> 1] ^= 1;
-    if (damage || ++answers > 1) return answer;
-    to.writeHead(answer.status, answer.headers);
-    to.write(answer.body.subarray(0, answer.body.length >> 1), () => to.destroy());
-    return null;
+    return cut(answer, from, to);
   }));
   await world.publish('packed/words', '1.0.0', { 'words.txt': text });
   await quiet();
   await world.release('packed/words', '1.0.0');
+  await killedWhileItHangs(device, seen, 2 * MiB);
   await device.runs('words', '1.0.0');
   assert.equal(sha(await readFile(device.current('words/words.txt'))), sha(text));
-  assert.match(evil.asked[1].range, /^bytes=\d{4,}-$/);
-  assert.equal(evil.asked.length, 2);
-  assert.ok(await moved(device, 1) < 0.5 * text.length, `${await moved(device, 1)} of ${text.length} bytes moved`);
+  assert.match(evil.asked[1].range, /^bytes=\d{6,}-$/);
+  assert.match(evil.asked[2].range, /^bytes=\d{6,}-$/);
+  assert.equal(evil.asked.length, 3);
+  assert.ok(await moved(device, 1) < 0.8 * text.length, `${await moved(device, 1)} of ${text.length} bytes moved`);
 
   damage = true;
   const more = Buffer.from(text.toString().replaceAll('letters', 'numbers').split('\n').reverse().join('\n'));
@@ -202,7 +210,7 @@ test('what compresses comes packed, cut or not; packed bytes that are damaged co
   assert.match((await until('it is told', async () => (await told(device, 'delta'))[0])), /^the packed object of more 1\.0\.0, different\.txt, was no good/);
 });
 
-test('a console of before deltas, or one with a quota of 0, sends whole objects', async () => {
+test('a console of before deltas sends whole objects', async () => {
   const device = await behindEvil('plain'), { evil } = device;
   evil.rules.push(watch(evil, /^\/device\/deltas$/, (answer) => ({ ...answer, status: 404, body: Buffer.from('{}') })), watch(evil, /^\/(deltas|objects)\//));
   const one = randomBytes(MiB);
@@ -242,4 +250,17 @@ test('a device asks within bounds, and deltas are served as objects are', async 
   assert.equal((await get(`/deltas/${hashes[1]}/${hashes[0]}`)).status, 404);
   assert.equal((await fetch(`${world.url}${where}`)).status, 401);
   assert.equal((await fetch(`${world.url}${where}`, { headers: { authorization: `Bearer ${world.token}` } })).status, 200);
+});
+
+test('without a quota whole objects travel, and what was kept is gone', async () => {
+  const device = await world.device('quota', { product: 'quota' });
+  const one = randomBytes(MiB);
+  await update(device, 'quota/model', '1.0.0', { 'model.bin': one });
+  await world.console.stop();
+  assert.ok((await readdir(path.join(world.data, 'deltas/pairs'))).length > 0);
+  await world.serve(['--delta-quota', '0']);
+  assert.deepEqual(await readdir(path.join(world.data, 'deltas/pairs')), []);
+  await update(device, 'quota/model', '1.1.0', { 'model.bin': edited(one) });
+  assert.ok(await moved(device, 2) > MiB);
+  assert.equal(await metric('locum_delta_store_bytes'), 0);
 });
