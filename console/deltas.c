@@ -14,8 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define JOBS_MOST 2048
-#define JOBS_OF_DEVICE 8
 #define NICE 10
 #define TRIES 2    /* candidates that are made for one question */
 #define GOOD 8     /* a delta of an eighth is taken without looking for a better one */
@@ -23,131 +21,6 @@
 #define DECIDED_S (30 * 86400)
 #define BYTES_PER_S (64 << 20) /* of making, as a guess for Retry-After */
 #define RETRY_MOST_S 5
-
-/* --- the queue
- * ---------------------------------------------------------------------------------------------------- */
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-/* What is asked, not in which order. */
-static void job_key(struct delta_job *job)
-{
-    char olds[DELTA_CANDIDATES][SHA256_HEX];
-    struct sha256 hash;
-    uint8_t kind = (uint8_t)(job->kind == JOB_PAIR ? JOB_ASKED : job->kind);
-
-    memcpy(olds, job->olds, sizeof olds);
-    qsort(olds, job->count, SHA256_HEX, by_name);
-    sha256_init(&hash);
-    sha256_add(&hash, &kind, 1);
-    sha256_add(&hash, job->new, sizeof job->new);
-    sha256_add(&hash, olds, job->count * SHA256_HEX);
-    sha256_add(&hash, job->product, strlen(job->product) + 1);
-    sha256_add(&hash, job->asset, strlen(job->asset) + 1);
-    sha256_add(&hash, job->version, strlen(job->version) + 1);
-    sha256_add(&hash, job->from, strlen(job->from) + 1);
-    sha256_end(&hash, job->key);
-}
-
-static struct decided *decided_of(struct deltas *deltas, const uint8_t key[SHA256_SIZE])
-{
-    return &deltas->decided[(key[0] | (unsigned)key[1] << 8) % DECIDED_MOST];
-}
-
-static bool is_decided(struct deltas *deltas, const uint8_t key[SHA256_SIZE])
-{
-    const struct decided *decided = decided_of(deltas, key);
-
-    return decided->until > clock_now() && memcmp(decided->key, key, SHA256_SIZE) == 0;
-}
-
-static void decide(struct deltas *deltas, const struct delta_job *job, int64_t seconds)
-{
-    struct decided *decided = decided_of(deltas, job->key);
-
-    memcpy(decided->key, job->key, SHA256_SIZE);
-    decided->until = clock_now() + seconds;
-}
-
-/* The one that is there already; `share` counts those of the device. */
-static struct delta_job *job_find(struct deltas *deltas, const struct delta_job *job, int *share)
-{
-    struct delta_job *same = NULL;
-
-    *share = 0;
-    for (struct delta_job *one = deltas->first; one; one = one->next) {
-        *share += job->device_id && one->device_id == job->device_id;
-        if (memcmp(one->key, job->key, SHA256_SIZE) == 0)
-            same = one;
-    }
-    return same;
-}
-
-static void job_insert(struct deltas *deltas, struct delta_job *job)
-{
-    struct delta_job **at = &deltas->first;
-
-    while (*at && (*at)->kind <= job->kind)
-        at = &(*at)->next;
-    job->next = *at;
-    *at = job;
-    deltas->waiting++;
-    /* Nobody waits for these. */
-    if (deltas->busy && deltas->busy->kind >= JOB_PACK && job->kind < deltas->busy->kind) {
-        deltas->gives_way = true;
-        atomic_store(&deltas->cancel, true);
-    }
-    pthread_cond_signal(&deltas->wake);
-}
-
-static void job_take_out(struct deltas *deltas, struct delta_job *job)
-{
-    struct delta_job **at = &deltas->first;
-
-    while (*at != job)
-        at = &(*at)->next;
-    *at = job->next;
-    deltas->waiting--;
-}
-
-/* Under the lock. */
-static bool add(struct deltas *deltas, const struct delta_job *job)
-{
-    int share;
-    struct delta_job *same = job_find(deltas, job, &share);
-
-    if (deltas->busy && memcmp(deltas->busy->key, job->key, SHA256_SIZE) == 0)
-        return true;
-    if (same) {
-        /* Planned so far, and now somebody waits. */
-        if (job->kind < same->kind) {
-            job_take_out(deltas, same);
-            same->kind = job->kind;
-            job_insert(deltas, same);
-        }
-        return true;
-    }
-    if (deltas->ends || share >= JOBS_OF_DEVICE || deltas->waiting >= JOBS_MOST)
-        return false;
-    struct delta_job *mine = malloc(sizeof *mine);
-    if (!mine)
-        abort();
-    *mine = *job;
-    job_insert(deltas, mine);
-    return true;
-}
-
-bool job_add(struct deltas *deltas, struct delta_job *job)
-{
-    job_key(job);
-    pthread_mutex_lock(&deltas->lock);
-    bool done = is_decided(deltas, job->key) || add(deltas, job);
-    pthread_mutex_unlock(&deltas->lock);
-    return done;
-}
 
 /* --- what is asked
  * ------------------------------------------------------------------------------------------------ */
@@ -245,9 +118,9 @@ bool deltas_choose(struct deltas *deltas, int64_t device_id, const char *new, co
     struct best best = best_known(deltas, &job, here);
     job_key(&job);
     pthread_mutex_lock(&deltas->lock);
-    bool decided = (is_decided(deltas, job.key) && !best.untried) || best.first ||
+    bool decided = (job_is_decided(deltas, job.key) && !best.untried) || best.first ||
                    (best.old && best.known.length <= choice->whole / GOOD);
-    bool made = !decided && add(deltas, &job);
+    bool made = !decided && job_queue(deltas, &job);
     pthread_mutex_unlock(&deltas->lock);
     if (made) {
         choice->verdict = DELTA_ASK_AGAIN;
@@ -413,7 +286,7 @@ static void job_end(struct deltas *deltas, struct delta_job *job, bool good, con
     if (!good && !deltas->ends)
         log_event(LOG_WARNING, "delta_failed", "new=%.12s asset=%s reason=%s", job->new, job->asset,
                   log_quote(text, sizeof text, err->text));
-    decide(deltas, job, good && (job->kind == JOB_ASKED || job->kind == JOB_PAIR) ? DECIDED_S : AGAIN_S);
+    job_decide(deltas, job, good && (job->kind == JOB_ASKED || job->kind == JOB_PAIR) ? DECIDED_S : AGAIN_S);
     free(job);
 }
 

@@ -1,8 +1,10 @@
 /* Deltas for devices: which one a device is told to take, and a thread that makes what is asked for and what
  * will be: one at a time, with low priority, what a device waits for first. repo/delta_store.h keeps them.
  *
- *   urgency: a device asks · a device doubts one · a version was published or ordered: its pairs, then its
- * objects packed · a pair that is asked for often, thoroughly (gives way to all others)
+ *   1 a device asks              4 the pairs of such a version
+ *   2 a device doubts one        5 its objects, packed
+ *   3 a version is published     6 a pair that is asked for often, thoroughly
+ *     or ordered: what to make     (5 and 6 give way to 1)
  *
  * Any thread. Nothing here may fail a request: without a delta the whole object travels. */
 #ifndef CONSOLE_DELTAS_H

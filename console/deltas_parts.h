@@ -52,6 +52,18 @@ struct deltas {
 /* Takes the job (copied) into the queue, unless it is there. False: there is no room, or the device has its
  * share. */
 bool job_add(struct deltas *deltas, struct delta_job *job);
+/* The same of a job whose key is made, under the lock. */
+bool job_queue(struct deltas *deltas, const struct delta_job *job);
+/* Fills the key: what is asked, not in which order. */
+void job_key(struct delta_job *job);
+/* Puts it, which is the queue's from then on, behind those that are as urgent; what nobody waits for gives
+ * way to what is asked. */
+void job_insert(struct deltas *deltas, struct delta_job *job);
+void job_take_out(struct deltas *deltas, struct delta_job *job);
+/* Was it done so lately that it need not be looked at again? */
+bool job_is_decided(struct deltas *deltas, const uint8_t key[SHA256_SIZE]);
+void job_decide(struct deltas *deltas, const struct delta_job *job, int64_t seconds);
+
 /* What is to be made for a version: adds the jobs for its files. */
 void plan_run(struct deltas *deltas, const struct delta_job *plan, struct error *err);
 
