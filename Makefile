@@ -277,7 +277,7 @@ $(BENCH_PROGRAMS): $(OUT)/bench/%: $(OBJ)/test/bench/%.o
 	$(call SAY,link)$(LINK) -o $@ $^ -lcrypto
 bench:
 	@test/tools/packages bench
-	@$(MAKE) $(CORES) programs $(BENCH_PROGRAMS)
+	@$(MAKE) $(CORES) programs flow-programs $(BENCH_PROGRAMS)
 	@LOCUM_BUILD='$(abspath $(OUT))' node test/bench/bench.mjs $(if $(QUICK),--quick) $(if $(PAIR),--pair '$(PAIR)') $(if $(PART),--part '$(PART)')
 
 lint:

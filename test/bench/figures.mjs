@@ -54,3 +54,15 @@ export const judgements = (pair, aims) => aims.flatMap((aim) => judge(pair, aim)
 
 /** How long an update takes over a line of so many bytes a second: what the loopback took and the line besides. */
 export const overLine = (tool, bytesPerSecond) => tool.seconds === null || tool.bytes === null ? null : tool.seconds + (tool.bytes + (tool.headers ?? 0)) / bytesPerSecond;
+
+/** One row of the service: Locum's value beside its peers', the first of which the ratio is taken with. `aim`: {least|most: a ratio} or {least|most, absolute: true}. */
+export function serviceRow(name, what, unit, locum, peers = [], { least, most, absolute = false, note = null } = {}) {
+  const known = (value) => (typeof value === 'number' && Number.isFinite(value) ? value : null);
+  const list = peers.map(([peer, value]) => ({ name: peer, value: known(value) })), value = known(locum);
+  const row = { name, what, unit, locum: value, peers: list, ratio: value !== null && list[0]?.value ? value / list[0].value : null, aim: null, holds: null, note };
+  const told = absolute ? value : row.ratio, bound = least ?? most;
+  if (bound === undefined) return row;
+  row.aim = `${least === undefined ? '≤' : '≥'} ${bound}${absolute ? ` ${unit}` : ` × ${list[0].name}`}`;
+  row.holds = told === null ? null : least === undefined ? told <= bound : told >= bound;
+  return row;
+}
