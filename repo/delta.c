@@ -74,12 +74,20 @@ static bool stream_read(const uint8_t *bytes, struct delta_stream *stream)
                                     .element = bytes[1],
                                     .length = (uint32_t)get(bytes + 4, 4),
                                     .coded = (uint32_t)get(bytes + 8, 4)};
-    bool element_fits = stream->coding < DELTA_PLANES || stream->coding == DELTA_MIXED
-                            ? stream->element == 1
-                            : stream->element == 4 || stream->element == 2 ||
-                                  (stream->element == 1 && stream->coding != DELTA_ORDERED);
-    return stream->coding < DELTA_CODINGS && element_fits && !bytes[2] && !bytes[3] &&
-           stream->coded <= stream->length &&
+    static const uint8_t elements[DELTA_CODINGS] = {/* which may be: a bit each */
+                                                    [DELTA_RAW] = 1,
+                                                    [DELTA_ZSTD] = 1,
+                                                    [DELTA_PREFIX] = 1,
+                                                    [DELTA_PLANES] = 1 | 2 | 4,
+                                                    [DELTA_XOR] = 1 | 2 | 4,
+                                                    [DELTA_DIFFERENCE] = 1 | 2 | 4,
+                                                    [DELTA_ORDERED] = 2 | 4,
+                                                    [DELTA_MIXED] = 1,
+                                                    [DELTA_SORTED_DIFFERENCE] = 2 | 4,
+                                                    [DELTA_SORTED_ORDERED] = 2 | 4};
+    bool is_one = stream->element == 1 || stream->element == 2 || stream->element == 4;
+    return stream->coding < DELTA_CODINGS && is_one && elements[stream->coding] & stream->element &&
+           !bytes[2] && !bytes[3] && stream->coded <= stream->length &&
            (stream->coding != DELTA_RAW || stream->coded == stream->length);
 }
 

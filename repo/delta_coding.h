@@ -12,7 +12,9 @@ enum delta_coding {
     DELTA_XOR,
     DELTA_DIFFERENCE,
     DELTA_ORDERED,
-    DELTA_MIXED, /* the arithmetic coder of delta_coding_mixed.c */
+    DELTA_MIXED,             /* the arithmetic coder of delta_coding_mixed.c */
+    DELTA_SORTED_DIFFERENCE, /* as above, the elements sorted by the size of their reference */
+    DELTA_SORTED_ORDERED,
     DELTA_CODINGS
 };
 extern const char *const delta_coding_names[DELTA_CODINGS];

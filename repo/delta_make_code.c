@@ -9,14 +9,24 @@
 #define SAMPLE (128 << 10) /* bytes that decide what is tried on a block */
 #define SLICE (16 << 10)   /* of one run, at most */
 #define HUGE_COST 1e30
+#define SORTED_BLOCK (16 << 10)
 #define LOOK (4 << 10) /* bytes that decide where a run's elements begin */
 
 struct shape_name {
     uint8_t coding, element;
 };
-static const struct shape_name near_shapes[] = {{DELTA_DIFFERENCE, 1}, {DELTA_XOR, 1},     {DELTA_XOR, 2},
-                                                {DELTA_DIFFERENCE, 2}, {DELTA_ORDERED, 2}, {DELTA_XOR, 4},
-                                                {DELTA_DIFFERENCE, 4}, {DELTA_ORDERED, 4}};
+static const struct shape_name near_shapes[] = {{DELTA_DIFFERENCE, 1},
+                                                {DELTA_XOR, 1},
+                                                {DELTA_XOR, 2},
+                                                {DELTA_DIFFERENCE, 2},
+                                                {DELTA_ORDERED, 2},
+                                                {DELTA_SORTED_DIFFERENCE, 2},
+                                                {DELTA_SORTED_ORDERED, 2},
+                                                {DELTA_XOR, 4},
+                                                {DELTA_DIFFERENCE, 4},
+                                                {DELTA_ORDERED, 4},
+                                                {DELTA_SORTED_DIFFERENCE, 4},
+                                                {DELTA_SORTED_ORDERED, 4}};
 static const struct shape_name fresh_shapes[] = {{DELTA_PLANES, 2}, {DELTA_PLANES, 4}};
 
 /* One of the two streams of a block while it is coded. */
@@ -54,6 +64,26 @@ static size_t squeeze(struct delta_coder *coder, int level, const uint8_t *bytes
     ZSTD_CCtx_setParameter(coder->zstd, ZSTD_c_contentSizeFlag, 0);
     size_t coded = ZSTD_compress2(coder->zstd, out, coder->trial_room, bytes, size);
     return ZSTD_isError(coded) ? SIZE_MAX : coded;
+}
+
+/* Sorted planes in many blocks of zstd: how likely each value is changes along them. */
+static size_t squeeze_planes(struct delta_coder *coder, const struct delta_shape *shape)
+{
+    bool sorted = shape->coding == DELTA_SORTED_DIFFERENCE || shape->coding == DELTA_SORTED_ORDERED;
+    size_t most = sorted ? SORTED_BLOCK : shape->size;
+    ZSTD_inBuffer in = {coder->planes, 0, 0};
+    ZSTD_outBuffer out = {coder->trial, coder->trial_room, 0};
+
+    ZSTD_CCtx_reset(coder->zstd, ZSTD_reset_session_and_parameters);
+    ZSTD_CCtx_setParameter(coder->zstd, ZSTD_c_compressionLevel, 1);
+    ZSTD_CCtx_setParameter(coder->zstd, ZSTD_c_contentSizeFlag, 0);
+    ZSTD_CCtx_setPledgedSrcSize(coder->zstd, shape->size);
+    while (in.size < shape->size) {
+        in.size = shape->size - in.size < most ? shape->size : in.size + most;
+        if (ZSTD_compressStream2(coder->zstd, &out, &in, in.size < shape->size ? ZSTD_e_flush : ZSTD_e_end))
+            return SIZE_MAX;
+    }
+    return out.pos;
 }
 
 static size_t squeeze_window(struct delta_coder *coder, int level, const struct stream *stream,
@@ -272,7 +302,7 @@ static struct shape_name choose_shape(struct delta_coder *coder, const struct st
         shape.coding = shapes[i].coding;
         shape.element = shapes[i].element;
         delta_planes_split(&shape, coder->sample, near ? coder->sample_reference : NULL, coder->planes);
-        size_t coded = squeeze(coder, 1, coder->planes, shape.size, coder->trial);
+        size_t coded = squeeze_planes(coder, &shape);
         if (coded < least) {
             least = coded;
             best = shapes[i];
@@ -320,7 +350,7 @@ static void code_planes(struct delta_coder *coder, struct stream *stream, struct
                                 .size = stream->size};
 
     delta_planes_split(&shape, stream->bytes, stream->reference, coder->planes);
-    keep_trial(coder, stream, name, squeeze(coder, 1, coder->planes, stream->size, coder->trial));
+    keep_trial(coder, stream, name, squeeze_planes(coder, &shape));
     code_mixed(coder, stream);
     if (coder->maker->thorough && stream->said.coding != DELTA_MIXED)
         keep_trial(coder, stream, name, squeeze(coder, 19, coder->planes, stream->size, coder->trial));
