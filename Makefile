@@ -9,6 +9,8 @@
 #   make www-test   the pages in a real browser; ONLY= as above
 #   make fuzz       each parser of foreign bytes for FUZZ_SECONDS (60); needs clang
 #   make scale      what 100,000 devices cost, against the aims: some minutes, not part of make test; SCALE_DEVICES=N
+#   make bench      Locum beside casync, zchunk, ostree, rsync, xdelta3, bsdiff, zstd, nginx and others: BENCHMARKS.md tells how to read it.
+#                   QUICK=1 in three minutes, PAIR=edits one pair, PART=pairs or PART=service one half
 #   make lint       the arrows between folders, names, formatting, warnings
 #   make format     lays out the C sources as .clang-format says
 #   make install    below DESTDIR and prefix (/usr/local): programs, pages, systemd units, the header for apps
@@ -71,12 +73,13 @@ AGENT := $(filter-out agent/main.c,$(wildcard agent/*.c))
 EXAMPLE := $(wildcard agent/example/*.c)
 # The agent stands on the base without the database and without making certificates, and on the formats that travel.
 AGENT_BASE := $(filter-out base/db.c base/db_%.c base/certificate.c,$(BASE))
-AGENT_REPO := $(foreach noun,name range manifest limits metadata order,$(filter repo/$(noun).c repo/$(noun)_%.c,$(REPO)))
+AGENT_REPO := $(foreach noun,name range manifest limits metadata order,$(filter repo/$(noun).c repo/$(noun)_%.c,$(REPO))) \
+    $(filter repo/delta.c repo/delta_apply%.c repo/delta_coding%.c repo/packed.c,$(REPO))
 
 LIBS_BASE := libssl libcrypto sqlite3 libcurl
-LIBS_REPO := libgit2 $(LIBS_BASE)
+LIBS_REPO := libgit2 libzstd $(LIBS_BASE)
 LIBS_DIAGNOSTICS := glib-2.0 $(LIBS_REPO)
-LIBS_AGENT := libssl libcrypto libcurl
+LIBS_AGENT := libssl libcrypto libcurl libzstd
 libraries = $$(pkg-config --libs $(1))
 # civetweb loads libssl.so and libcrypto.so by these names: console/tls/ssl.c says why ours must be there before.
 TLS := $(OUT)/lib/libssl.so $(OUT)/lib/libcrypto.so
@@ -94,7 +97,7 @@ FLOW_PROGRAMS := $(patsubst %/,$(OUT)/%,$(sort $(dir $(wildcard test/flow/*/*.c)
 UNITS := $(patsubst %.c,$(OUT)/%,$(wildcard test/*/*_test.c))
 PROGRAMS := $(if $(wildcard console/main.c),$(OUT)/locum) $(if $(wildcard agent/main.c),$(OUT)/locum-agent)
 
-.PHONY: all help setup programs units flow-programs unit flow www www-test test fuzz scale lint warnings format run install clean
+.PHONY: all help setup programs units flow-programs unit flow www www-test test fuzz scale bench lint warnings format run install clean
 all:
 	@test/tools/packages --check run
 	@$(MAKE) $(CORES) programs www
@@ -105,7 +108,7 @@ help:
 setup:
 	@test/tools/packages test
 
-programs: $(PROGRAMS) $(EXAMPLES) $(IMAGES:%=$(OUT)/images/%/diagnostic.json)
+programs: $(PROGRAMS) $(OUT)/locum-delta $(EXAMPLES) $(IMAGES:%=$(OUT)/images/%/diagnostic.json)
 units: $(UNITS)
 flow-programs: $(FLOW_PROGRAMS)
 
@@ -151,6 +154,10 @@ $(OUT)/locum: $(OBJ)/console/main.o $(ARCHIVES_CONSOLE) $(TLS)
 
 $(OUT)/locum-agent: $(OBJ)/agent/main.o $(ARCHIVES_AGENT)
 	$(call SAY,link)$(LINK) -o $@ $^ $(call libraries,$(LIBS_AGENT))
+
+# Deltas by hand: for the benchmark, and for who wants to look at one.
+$(OUT)/locum-delta: $(OBJ)/test/tools/delta.o $(ARCHIVES_REPO)
+	$(call SAY,link)$(LINK) -o $@ $^ $(call libraries,$(LIBS_REPO))
 
 # Files with a main are programs, the others of the folder belong to each of them.
 $(EXAMPLES): $(OUT)/example/%: $(OBJ)/agent/example/%.o \
@@ -219,7 +226,7 @@ $(foreach program,$(FLOW_PROGRAMS),$(eval $(call flow_rules,$(program))))
 
 # What the console costs with many devices: test/bench/*.c, linked as the console's unit programs are.
 BENCH := $(OUT)/test/bench/scale_bench
-$(BENCH): $(call objects,$(wildcard test/bench/*.c)) $(ARCHIVES_CONSOLE) $(TLS)
+$(BENCH): $(call objects,test/bench/scale_bench.c test/bench/crowd.c test/bench/figures.c) $(ARCHIVES_CONSOLE) $(TLS)
 	@mkdir -p $(@D)
 	$(call SAY,link)$(LINK) -o $@ $(filter %.o %.a,$^) $(TEST_LIBS_console) -lm -Wl,-rpath,'$$ORIGIN/../../lib'
 
@@ -262,7 +269,7 @@ FUZZ := $(patsubst test/fuzz/%_fuzz.c,build/fuzz/%,$(wildcard test/fuzz/*_fuzz.c
 FUZZ_SECONDS ?= 60
 $(FUZZ): build/fuzz/%: test/fuzz/%_fuzz.c $(BASE) $(AGENT_REPO) repo/marker.c
 	@mkdir -p $(@D)
-	$(call SAY,fuzz)clang -std=c11 -D_GNU_SOURCE -I. -g -O1 -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(call libraries,$(LIBS_BASE))
+	$(call SAY,fuzz)clang -std=c11 -D_GNU_SOURCE -I. -g -O1 -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(call libraries,libzstd $(LIBS_BASE))
 fuzz: $(FUZZ)
 	@for target in $(^F); do \
 	    mkdir -p build/fuzz/found/$$target test/fuzz/$$target && \
@@ -274,6 +281,16 @@ SCALE_DEVICES ?= 100000
 scale: programs flow-programs $(BENCH)
 	@rm -rf $(OUT)/scale
 	@$(BENCH) $(OUT)/scale $(SCALE_DEVICES); ended=$$?; rm -rf $(OUT)/scale; exit $$ended
+
+# --- the benchmark: programs of one file each -------------------------------------------------------------------------
+BENCH_PROGRAMS := $(OUT)/bench/measured $(OUT)/bench/once
+$(BENCH_PROGRAMS): $(OUT)/bench/%: $(OBJ)/test/bench/%.o
+	@mkdir -p $(@D)
+	$(call SAY,link)$(LINK) -o $@ $^ -lcrypto
+bench:
+	@test/tools/packages bench
+	@$(MAKE) $(CORES) programs flow-programs $(BENCH_PROGRAMS)
+	@LOCUM_BUILD='$(abspath $(OUT))' node test/bench/bench.mjs $(if $(QUICK),--quick) $(if $(PAIR),--pair '$(PAIR)') $(if $(PART),--part '$(PART)')
 
 lint:
 	@test/tools/packages --check lint

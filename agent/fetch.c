@@ -1,5 +1,8 @@
 #include "agent/fetch.h"
 
+#include "agent/candidates.h"
+#include "agent/delta_fetch.h"
+#include "agent/download.h"
 #include "agent/set.h"
 #include "agent/state.h"
 #include "base/file.h"
@@ -18,6 +21,7 @@
 #define OBJECT_NAME (SHA256_HEX + 8)
 #define SPARE_BYTES (512 << 10) /* that stay free for the state itself */
 #define COPY_PIECE (256 << 10)
+#define DELTA_WAIT_MS 20000 /* for the console to make deltas of one version */
 
 /* --- why it failed, in LwM2M's words
  * ------------------------------------------------------------------------ */
@@ -29,8 +33,7 @@ static bool fail(struct fetch *fetch, enum update_result result, bool lasting)
     return false;
 }
 
-/* The result that fits an error of the machine or the server. */
-static bool fail_by_kind(struct fetch *fetch, const struct error *err, enum update_result otherwise)
+bool fetch_failed(struct fetch *fetch, const struct error *err, enum update_result otherwise)
 {
     switch (err->kind) {
     case ERROR_LIMIT:
@@ -90,10 +93,10 @@ static bool manifest_download(struct fetch *fetch, struct arena *arena, const st
                                    .cancel = fetch->cancel};
 
     if (!session_send(fetch->session, fetch->http, &request, arena, &answer, err))
-        return fail_by_kind(fetch, err, RESULT_CONNECTION_LOST);
+        return fetch_failed(fetch, err, RESULT_CONNECTION_LOST);
     if (answer.status != 200) {
         http_refused(&answer, err);
-        return fail_by_kind(fetch, err, RESULT_CONNECTION_LOST);
+        return fetch_failed(fetch, err, RESULT_CONNECTION_LOST);
     }
     fetch->bytes += (int64_t)answer.size;
     sha256_hex(answer.body, answer.size, hex);
@@ -104,7 +107,7 @@ static bool manifest_download(struct fetch *fetch, struct arena *arena, const st
     }
     manifest_path(path, entry->manifest);
     return file_write(fetch->state_fd, path, answer.body, answer.size, 0600, err) ||
-           fail_by_kind(fetch, err, RESULT_UPDATE_FAILED);
+           fetch_failed(fetch, err, RESULT_UPDATE_FAILED);
 }
 
 /* The signed manifest must say what the signed target said, and be for us. */
@@ -179,171 +182,90 @@ static int64_t part_held(int objects, const char *sha256)
     return fstatat(objects, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 ? stat.st_size : 0;
 }
 
-/* One object on its way. */
-struct download {
-    struct fetch *fetch;
-    const struct manifest_file *file;
-    struct http_answer answer; /* its status is known before the first byte */
-    int part;
-    int64_t held;
-    bool resumed;
-    struct sha256 hash;
-};
-
-/* A server that does not know ranges sends everything again. */
-static bool download_rewind(struct download *download, struct error *err)
-{
-    uint8_t digest[SHA256_SIZE];
-
-    if (ftruncate(download->part, 0) < 0 || lseek(download->part, 0, SEEK_SET) < 0)
-        return error_errno(err, "rewinding a download");
-    sha256_end(&download->hash, digest);
-    sha256_init(&download->hash);
-    download->held = 0;
-    download->resumed = false;
-    return true;
-}
-
-static bool download_write(void *context, const void *bytes, size_t size, struct error *err)
-{
-    struct download *download = context;
-
-    if (download->resumed && download->answer.status == 200 && !download_rewind(download, err))
-        return false;
-    if (download->held + (int64_t)size > download->file->length)
-        return error_set(err, ERROR_UNTRUSTED, "the server sends more bytes than the manifest says");
-    if (!fd_write_all(download->part, bytes, size, err))
-        return false;
-    sha256_add(&download->hash, bytes, size);
-    download->held += (int64_t)size;
-    download->fetch->bytes += (int64_t)size;
-    return true;
-}
-
-/* Hashes what an earlier attempt left, and stands at its end. */
-static bool download_resume(struct download *download, struct error *err)
-{
-    char *buffer = malloc(COPY_PIECE);
-    ssize_t got = 0;
-
-    if (!buffer)
-        abort();
-    while (download->held < download->file->length && (got = read(download->part, buffer, COPY_PIECE)) > 0) {
-        sha256_add(&download->hash, buffer, (size_t)got);
-        download->held += got;
-    }
-    free(buffer);
-    if (got < 0)
-        return error_errno(err, "reading a part that was there");
-    return download->held <= download->file->length || download_rewind(download, err);
-}
-
-static bool download_request(struct download *download, struct error *err)
-{
-    ARENA(arena);
-    struct fetch *fetch = download->fetch;
-    struct http_request request = {.method = "GET",
-                                   .path =
-                                       arena_printf(&arena, DEVICE_PATH_OBJECTS "%s", download->file->sha256),
-                                   .range_from = download->held,
-                                   .receive_rate = fetch->rate,
-                                   .answer_limit = 64 << 10,
-                                   .write = download_write,
-                                   .context = download,
-                                   .cancel = fetch->cancel};
-
-    download->resumed = download->held > 0;
-    if (!session_send(fetch->session, fetch->http, &request, &arena, &download->answer, err))
-        return fail_by_kind(fetch, err, RESULT_CONNECTION_LOST);
-    if (download->answer.status == 200 || download->answer.status == 206)
-        return true;
-    http_refused(&download->answer, err);
-    return fail_by_kind(fetch, err, RESULT_CONNECTION_LOST);
-}
-
-/* Bytes until the length is reached; goes on after cuts as long as each attempt brings some. */
-static bool download_bytes(struct download *download, struct error *err)
-{
-    while (download->held < download->file->length) {
-        struct error cut = {0};
-        int64_t before = download->held;
-
-        if (!download_request(download, &cut)) {
-            bool stopped = __atomic_load_n(download->fetch->cancel, __ATOMIC_RELAXED);
-            if (cut.kind == ERROR_SYSTEM && download->held > before && !stopped)
-                continue;
-            *err = cut;
-            return false;
-        }
-        if (download->held == before) {
-            error_set(err, ERROR_SYSTEM, "the server sent nothing");
-            return fail(download->fetch, RESULT_CONNECTION_LOST, false);
-        }
-    }
-    return true;
-}
-
 /* Makes the whole part durable and gives it its name. */
-static bool download_finish(struct download *download, int objects, const char *part, const char *end,
-                            struct error *err)
+static bool part_finish(int objects, int part, const struct manifest_file *file, const char *end,
+                        struct error *err)
 {
+    char from[OBJECT_NAME], to[OBJECT_NAME];
+
+    object_name(from, file->sha256, ".part");
+    object_name(to, file->sha256, end);
+    if (fchmod(part, *end ? 0555 : 0444) < 0)
+        return error_errno(err, "setting the rights of an object");
+    if (!fd_sync(part, err))
+        return false;
+    /* From here on the part needs no note: it is whole, and its hash says so. */
+    place_drop(objects, file->sha256);
+    return file_rename(objects, from, objects, to, err) && folder_sync(objects, err);
+}
+
+/* Until the hash is right. A part from before that turns out wrong, or packed bytes that do, is fetched anew
+ * once, as it is. */
+static bool whole_run(struct download *download, struct error *err)
+{
+    bool old = download->held > 0;
+    char sha256[SHA256_HEX];
+
+    for (int attempt = 0;; attempt++) {
+        if (!download_run(download, err))
+            return false;
+        bool packed = download->unpack != NULL;
+        download_hash(download, sha256);
+        if (strcmp(sha256, download->file->sha256) == 0)
+            return true;
+        if (packed)
+            delta_tell(download->fetch, download->file, NULL,
+                       "it makes other bytes than those that were signed");
+        if (attempt > 0 || (!old && !packed)) {
+            error_set(err, ERROR_UNTRUSTED,
+                      "the bytes of \"%.200s\" are not those that were signed (SHA-256 differs)",
+                      download->file->path);
+            return fail(download->fetch, RESULT_INTEGRITY, false);
+        }
+        if (!download_again(download, err))
+            return fetch_failed(download->fetch, err, RESULT_UPDATE_FAILED);
+    }
+}
+
+static bool whole_get(struct fetch *fetch, int objects, int part, const struct manifest_file *file,
+                      struct error *err)
+{
+    struct download download;
     char name[OBJECT_NAME];
 
-    object_name(name, download->file->sha256, end);
-    if (fchmod(download->part, *end ? 0555 : 0444) < 0)
-        return error_errno(err, "setting the rights of an object");
-    return fd_sync(download->part, err) && file_rename(objects, part, objects, name, err) &&
-           folder_sync(objects, err);
+    bool good = download_open(&download, fetch, objects, part, file, err) ||
+                fetch_failed(fetch, err, RESULT_UPDATE_FAILED);
+    good = good && whole_run(&download, err);
+    download_close(&download);
+    if (good)
+        return true;
+    /* A full disk must have room for the state itself; the wrong bytes of a server are no use. */
+    object_name(name, file->sha256, ".part");
+    if (err->kind == ERROR_LIMIT || err->kind == ERROR_UNTRUSTED)
+        unlinkat(objects, name, 0);
+    return error_add(err, "fetching \"%.200s\"", file->path);
 }
 
-static bool download_verify(struct download *download, int objects, const char *part, const char *end,
-                            struct error *err)
+/* Gets one object under the name with `end`: as a delta, or whole. */
+static bool object_download(struct fetch *fetch, struct candidates *candidates, int objects,
+                            const struct manifest_file *file, const char *end, struct error *err)
 {
-    uint8_t digest[SHA256_SIZE];
-    char hex[SHA256_HEX];
-
-    sha256_end(&download->hash, digest);
-    hex_encode(hex, digest, sizeof(digest));
-    if (strcmp(hex, download->file->sha256) != 0) {
-        unlinkat(objects, part, 0);
-        error_set(err, ERROR_UNTRUSTED,
-                  "the bytes of \"%.200s\" are not those that were signed (SHA-256 differs)",
-                  download->file->path);
-        return fail(download->fetch, RESULT_INTEGRITY, false);
-    }
-    return download_finish(download, objects, part, end, err) ||
-           fail_by_kind(download->fetch, err, RESULT_UPDATE_FAILED);
-}
-
-/* Gets one object under the name with `end`. A part from before that turns out wrong is fetched anew once. */
-static bool object_download(struct fetch *fetch, int objects, const struct manifest_file *file,
-                            const char *end, struct error *err)
-{
-    struct download download = {.fetch = fetch, .file = file};
     char part[OBJECT_NAME];
-    uint8_t digest[SHA256_SIZE];
 
     object_name(part, file->sha256, ".part");
-    FD(fd) = download.part = file_open_beneath(objects, part, O_RDWR | O_CREAT, 0600, err);
+    FD(fd) = file_open_beneath(objects, part, O_RDWR | O_CREAT, 0600, err);
     if (fd < 0)
-        return fail_by_kind(fetch, err, RESULT_UPDATE_FAILED);
-    sha256_init(&download.hash);
-    bool good = download_resume(&download, err) || fail_by_kind(fetch, err, RESULT_UPDATE_FAILED);
-    bool old = download.held > 0;
-    good = good && download_bytes(&download, err);
-    if (!good) {
-        sha256_end(&download.hash, digest);
-        /* A full disk must have room for the state itself; the wrong bytes of a server are no use. */
-        if (err->kind == ERROR_LIMIT || err->kind == ERROR_UNTRUSTED)
+        return fetch_failed(fetch, err, RESULT_UPDATE_FAILED);
+    enum delta_end made = delta_fetch(fetch, candidates, objects, fd, file, err);
+    if (made == DELTA_FAILED) {
+        if (err->kind == ERROR_LIMIT)
             unlinkat(objects, part, 0);
+        fetch_failed(fetch, err, RESULT_CONNECTION_LOST);
         return error_add(err, "fetching \"%.200s\"", file->path);
     }
-    if (download_verify(&download, objects, part, end, err))
-        return true;
-    if (!old || err->kind != ERROR_UNTRUSTED)
+    if (made == DELTA_NONE && !whole_get(fetch, objects, fd, file, err))
         return false;
-    *err = (struct error){0};
-    return object_download(fetch, objects, file, end, err);
+    return part_finish(objects, fd, file, end, err) || fetch_failed(fetch, err, RESULT_UPDATE_FAILED);
 }
 
 /* The same bytes with other rights: hard links share theirs, so this is a copy. */
@@ -378,15 +300,16 @@ static bool object_copy(int objects, const struct manifest_file *file, const cha
     return fd_sync(to, err) && file_rename(objects, part, objects, to_name, err) && folder_sync(objects, err);
 }
 
-static bool object_get(struct fetch *fetch, int objects, const struct manifest_file *file, struct error *err)
+static bool object_get(struct fetch *fetch, struct candidates *candidates, int objects,
+                       const struct manifest_file *file, struct error *err)
 {
     const char *end = file->mode == 0755 ? ".x" : "", *other = file->mode == 0755 ? "" : ".x";
 
     if (object_is_there(objects, file->sha256, end, file->length))
         return true;
     if (object_is_there(objects, file->sha256, other, file->length))
-        return object_copy(objects, file, other, end, err) || fail_by_kind(fetch, err, RESULT_UPDATE_FAILED);
-    return object_download(fetch, objects, file, end, err);
+        return object_copy(objects, file, other, end, err) || fetch_failed(fetch, err, RESULT_UPDATE_FAILED);
+    return object_download(fetch, candidates, objects, file, end, err);
 }
 
 /* Bytes that are still to be written. The same object twice counts twice: better too careful. */
@@ -415,14 +338,15 @@ static bool space_check(struct fetch *fetch, int objects, const struct manifest 
 
 static bool objects_get(struct fetch *fetch, const struct manifest *manifest, struct error *err)
 {
+    __attribute__((cleanup(candidates_end))) struct candidates candidates = {0};
     FD(objects) = folder_open_beneath(fetch->state_fd, STATE_OBJECTS, err);
 
     if (objects < 0)
-        return fail_by_kind(fetch, err, RESULT_UPDATE_FAILED);
+        return fetch_failed(fetch, err, RESULT_UPDATE_FAILED);
     if (!space_check(fetch, objects, manifest, err))
         return false;
     for (size_t i = 0; i < manifest->file_count; i++)
-        if (!object_get(fetch, objects, &manifest->files[i], err))
+        if (!object_get(fetch, &candidates, objects, &manifest->files[i], err))
             return false;
     return true;
 }
@@ -435,6 +359,8 @@ bool fetch_version(struct fetch *fetch, const struct wish_version *wanted, bool 
     fetch->result = RESULT_INITIAL;
     fetch->lasting = false;
     fetch->rate = wanted->entry.apply.rate;
+    fetch->entry = &wanted->entry;
+    fetch->delta_wait_ms = DELTA_WAIT_MS;
     /* The manifest is checked also when the version is there: hardware and product are ours to watch. */
     if (!manifest_get(fetch, &arena, wanted, diagnostic, &manifest, err))
         return false;
@@ -442,5 +368,5 @@ bool fetch_version(struct fetch *fetch, const struct wish_version *wanted, bool 
         return true;
     return objects_get(fetch, &manifest, err) &&
            (version_build(fetch->state_fd, &manifest, wanted->entry.manifest, err) ||
-            fail_by_kind(fetch, err, RESULT_UPDATE_FAILED));
+            fetch_failed(fetch, err, RESULT_UPDATE_FAILED));
 }

@@ -4,6 +4,7 @@
 #ifndef AGENT_FETCH_H
 #define AGENT_FETCH_H
 
+#include "agent/outbox.h"
 #include "agent/protocol.h"
 #include "agent/session.h"
 #include "agent/wish.h"
@@ -13,17 +14,24 @@ struct fetch {
     struct http *http;
     struct session *session;
     const struct enrolment *enrolment;
-    const bool *cancel;        /* read atomically; true: stop soon */
-    int64_t rate;              /* bytes a second at most, of the version being fetched; 0: no limit */
-    int64_t bytes;             /* that came over the wire */
-    enum update_result result; /* after a failure */
-    bool lasting;              /* after a failure: it will not get better by trying again */
+    const struct set_entry *entry; /* the version being fetched; fetch_version sets it */
+    struct outbox *outbox;         /* told of deltas that were no good; NULL: nobody is */
+    const bool *cancel;            /* read atomically; true: stop soon */
+    int64_t rate;                  /* bytes a second at most, of the version being fetched; 0: no limit */
+    int64_t bytes;                 /* that came over the wire */
+    int64_t delta_wait_ms;         /* that may still be waited for deltas of this version */
+    bool no_deltas;                /* the console knows none */
+    enum update_result result;     /* after a failure */
+    bool lasting;                  /* after a failure: it will not get better by trying again */
 };
 
 /* Makes the version whole: manifest, objects, folder. Verified against `wanted` (hash, length, counter, kind)
  * and against our own product and hardware. An installed version costs nothing. */
 bool fetch_version(struct fetch *fetch, const struct wish_version *wanted, bool diagnostic,
                    struct error *err);
+
+/* For its own parts: sets the result that fits an error of the machine or the server. Returns false. */
+bool fetch_failed(struct fetch *fetch, const struct error *err, enum update_result otherwise);
 
 /* Reads the manifest that is kept under this hash; checks the hash again. */
 bool manifest_kept(struct arena *arena, int state_fd, const char *sha256, struct manifest *manifest,

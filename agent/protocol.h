@@ -12,6 +12,8 @@
 #define DEVICE_PATH_METADATA "/metadata/"
 #define DEVICE_PATH_TARGETS "/targets/"
 #define DEVICE_PATH_OBJECTS "/objects/"
+#define DEVICE_PATH_DELTA_ASK "/device/deltas"
+#define DEVICE_PATH_DELTAS "/deltas/" /* <old>/<new> */
 
 #define ENROL_SIGNED_PREFIX "locum-enrol-v1\n"     /* then <secret>\n<public key hex>\n */
 #define SESSION_SIGNED_PREFIX "locum-session-v1\n" /* then <key id>\n<nonce>\n<counter>\n */
@@ -24,6 +26,8 @@
 #define CAPTURE_FILES_MOST 1000
 #define CAPTURE_LIST_LIMIT (1 << 20)
 #define FACTS_MOST 64
+#define DELTA_CANDIDATES 8     /* objects that a device offers for one that it lacks */
+#define DELTA_LEAST (16 << 10) /* bytes of an object for which deltas are asked */
 
 /* LwM2M object 5, resource 5: update result. */
 enum update_result {

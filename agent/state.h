@@ -12,7 +12,8 @@
 #define STATE_METADATA "metadata"        /* verified TUF metadata and the last order */
 #define STATE_WISH "wish.json"           /* the last accepted order, verified, with what the metadata say */
 #define STATE_START "start"              /* how often the agent was started in order */
-#define STATE_OBJECTS "objects"          /* <sha256> 0444, <sha256>.x 0555, <sha256>.part while fetched */
+#define STATE_OBJECTS                                                                                        \
+    "objects" /* <sha256> 0444, <sha256>.x 0555, <sha256>.part while fetched, <sha256>.place */
 #define STATE_MANIFESTS                                                                                      \
     "manifests" /* <sha256>: manifests of versions; <asset>@<version>: which one is installed */
 #define STATE_VERSIONS "versions" /* <asset>/<version>/ hard links of objects */

@@ -60,6 +60,7 @@ static void version_do(struct transfer *transfer, struct job *job)
                           .http = transfer->http,
                           .session = &transfer->session,
                           .enrolment = &worker->enrolment,
+                          .outbox = &worker->outbox,
                           .cancel = &worker->job_cancel};
 
     if (fetch_version(&fetch, &job->version, job->diagnostic, &job->err))

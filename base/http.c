@@ -159,9 +159,11 @@ static size_t on_header(char *line, size_t one, size_t size, void *context)
     }
     /* A status line begins an answer anew (100 Continue came before). */
     if (size > 5 && memcmp(line, "HTTP/", 5) == 0)
-        answer->etag[0] = answer->content_type[0] = answer->request_id[0] = answer->next[0] = '\0';
+        answer->etag[0] = answer->content_type[0] = answer->content_encoding[0] = answer->request_id[0] =
+            answer->next[0] = '\0';
     header_take(line, size, "ETag", answer->etag, sizeof(answer->etag));
     header_take(line, size, "Content-Type", answer->content_type, sizeof(answer->content_type));
+    header_take(line, size, "Content-Encoding", answer->content_encoding, sizeof(answer->content_encoding));
     header_take(line, size, "X-Request-Id", answer->request_id, sizeof(answer->request_id));
     header_take(line, size, "X-Next", answer->next, sizeof(answer->next));
     return size;

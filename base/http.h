@@ -51,7 +51,8 @@ struct http_answer {
     int64_t content_length; /* -1 when not said */
     int64_t retry_after_s;  /* 0 when not said */
     char etag[80], content_type[80], request_id[40];
-    char next[200]; /* X-Next: the cursor of a list's next page; empty at its end */
+    char content_encoding[16]; /* as it was sent: nothing is decoded here */
+    char next[200];            /* X-Next: the cursor of a list's next page; empty at its end */
 };
 struct http *http_open(const struct http_options *options, struct error *err);
 void http_close(struct http *http);

@@ -12,6 +12,7 @@ struct events;      /* console/events.h: live events to browsers */
 struct fleet;       /* console/fleet.h: devices in memory: sessions, last check-in, connectivity */
 struct diagnostics; /* diagnostics/diagnostics.h: campaigns of temporary diagnostic images */
 struct rollouts;    /* console/delivery/rollout.h: staged moves of devices to a version */
+struct deltas;      /* console/deltas.h: deltas of objects for devices */
 struct hooks;       /* console/hooks.h: web addresses that are told what happens */
 struct people;      /* console/people.h: sign-in limits, the set-up link */
 struct pages;       /* console/pages.h: the built pages */
@@ -29,6 +30,7 @@ struct console {
     struct server *server;
     struct diagnostics *diagnostics;
     struct rollouts *rollouts;
+    struct deltas *deltas;     /* NULL: none */
     struct hooks *hooks;       /* NULL: nothing is sent now */
     pthread_mutex_t releasing; /* one release at a time: announced, committed, settled */
     int data_dirfd;            /* --data */

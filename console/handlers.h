@@ -38,6 +38,10 @@ handler hooks_list, hooks_create, hooks_delete, hooks_log;
 handler rollouts_list, rollouts_create, rollouts_show, rollouts_devices, rollouts_failures, rollouts_timeline;
 handler rollouts_start, rollouts_pause, rollouts_resume, rollouts_advance, rollouts_abort, rollouts_roll_back;
 handler rollouts_retry, rollouts_exclude;
+/* handlers_deltas.c */
+handler device_side_deltas, deltas_get;
+/* Sends the object packed, if the request takes that and it is there. False: nothing was sent. */
+bool deltas_answer_packed(struct request *request, const char *sha256, int64_t length);
 /* handlers_device_side.c: what devices ask */
 handler device_side_enrol, device_side_nonce, device_side_session, device_side_checkin, device_side_reports;
 handler device_side_capture_begin, device_side_capture_append;

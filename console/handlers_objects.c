@@ -128,6 +128,8 @@ static void answer_object(struct request *request, const char *sha256, const cha
         answer_error(request, &err);
         return;
     }
+    if (sent && deltas_answer_packed(request, sha256, size))
+        return;
     answer_file(request,
                 &(struct file_answer){.fd = fd,
                                       .size = size,

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "console/audit.h"
 #include "console/console.h"
+#include "console/deltas.h"
 #include "console/delivery/product.h"
 #include "console/delivery/withdraw.h"
 #include "console/events.h"
@@ -320,6 +321,9 @@ void versions_publish(struct request *request)
         answer_error(request, &err);
         return;
     }
+    if (!published.already)
+        deltas_published(request->console->deltas, publication.manifest.product, publication.manifest.asset,
+                         publication.manifest.version);
     if (!published.already)
         events_send(request->console->events, "asset", "{\"product\":\"%s\",\"asset\":\"%s\"}",
                     publication.manifest.product, publication.manifest.asset);

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "console/console.h"
+#include "console/deltas.h"
 #include "console/events.h"
 #include "console/fleet.h"
 #include "console/handlers.h"
@@ -64,6 +65,26 @@ static void put_devices(struct text *out, struct fleet *fleet)
     put_one(out, "locum_devices_pending", "gauge", "Devices that wait to be accepted.", counts.pending);
 }
 
+static void put_deltas(struct text *out, struct deltas *deltas)
+{
+    struct deltas_figures figures;
+
+    deltas_figures(deltas, &figures);
+    put_one(out, "locum_deltas_made_total", "counter", "Pairs tried, worth a delta or not.", figures.made);
+    put_one(out, "locum_objects_packed_total", "counter", "Objects tried to pack.", figures.packed);
+    put_one(out, "locum_deltas_served_total", "counter", "Deltas begun to be sent.", figures.served);
+    put_one(out, "locum_delta_bytes_total", "counter", "Bytes of deltas sent.", figures.sent_bytes);
+    put_one(out, "locum_delta_saved_bytes_total", "counter",
+            "Bytes that deltas and packed objects did not need to send.", figures.saved_bytes);
+    put_one(out, "locum_deltas_doubted_total", "counter",
+            "Deltas that gave a device wrong bytes, by its word.", figures.doubted);
+    put_one(out, "locum_deltas_damaged_total", "counter", "Of those, bad ones.", figures.damaged);
+    put_one(out, "locum_deltas_waiting", "gauge", "Deltas and packed objects to be made.", figures.waiting);
+    put_one(out, "locum_deltas", "gauge", "Pairs kept.", figures.pairs);
+    put_one(out, "locum_delta_store_bytes", "gauge", "Deltas, packed objects and tables, of the quota.",
+            figures.bytes);
+}
+
 void metrics_show(struct request *request)
 {
     struct console *console = request->console;
@@ -87,5 +108,6 @@ void metrics_show(struct request *request)
         put_one(&out, "locum_scheduler_age_seconds", "gauge", "Since the scheduler began a round.",
                 scheduler_age_s(console->scheduler));
     put_devices(&out, console->fleet);
+    put_deltas(&out, console->deltas);
     answer_bytes(request, 200, "text/plain; version=0.0.4; charset=utf-8", text_string(&out), out.size);
 }

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "console/delivery/wish_device.h"
+#include "console/deltas.h"
 #include "console/devices.h"
 #include "console/fleet_parts.h"
 #include "diagnostics/assignment.h"
@@ -141,6 +142,18 @@ static bool draft_store(struct db_conn *conn, const struct draft *draft, struct 
     return db_run(query, NULL, err);
 }
 
+/* What the device will ask for, ahead of it. */
+static void deltas_prepare(struct console *console, const struct draft *draft)
+{
+    for (size_t i = 0; draft->changed && i < draft->order.set_count; i++) {
+        const struct set_entry *entry = &draft->order.set[i];
+        const char *from = wish_device_runs(&draft->device, entry->asset);
+
+        if (from && *from && strcmp(from, entry->version) != 0)
+            deltas_ordered(console->deltas, draft->product, entry->asset, from, entry->version);
+    }
+}
+
 /* Memory follows the database. */
 static void draft_apply(struct fleet *fleet, const struct draft *draft)
 {
@@ -232,8 +245,11 @@ static bool make_until(struct console *console, const int64_t *device_ids, size_
             break;
     }
     good = good && store_all(console, drafts, drafted, err);
-    for (size_t i = 0; i < drafted; i++)
+    for (size_t i = 0; i < drafted; i++) {
+        if (good)
+            deltas_prepare(console, &drafts[i]);
         (good ? draft_apply : draft_drop)(console->fleet, &drafts[i]);
+    }
     return good || error_add(err, "no new orders");
 }
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "console/deltas.h"
 #include "console/devices.h"
 #include "diagnostics/assignment.h"
 
@@ -17,6 +18,7 @@
 /* One request's reports on their way into the database. */
 struct taking {
     struct act act;
+    struct deltas *deltas;
     int64_t device_id;
     struct public_key key;
 };
@@ -89,6 +91,29 @@ static bool take_app(struct taking *taking, const struct json *report, struct er
     return device_event_add(taking->act.conn, taking->device_id, "app", line, err);
 }
 
+static const char *text_or(const char *text, const char *otherwise)
+{
+    return text ? text : otherwise;
+}
+
+/* A delta, or a packed object (`old` is null), gave the device wrong bytes. */
+static bool take_delta(struct taking *taking, const struct json *report, struct error *err)
+{
+    struct arena *arena = &taking->act.arena;
+    const char *old = json_string(report, "old"), *new = json_string(report, "new");
+    const char *why = reason_text(arena, report);
+
+    if (!new || !sha256_is_hex(new) || (old && !sha256_is_hex(old)))
+        return error_set(err, ERROR_INPUT, "it names no objects");
+    deltas_doubted(taking->deltas, taking->device_id, old, new);
+    const char *line =
+        arena_printf(arena, "%s of %.64s %.64s, %.200s, was no good and the whole was taken: %s",
+                     old ? "the delta" : "the packed object", text_or(json_string(report, "asset"), "?"),
+                     text_or(json_string(report, "version"), "?"), text_or(json_string(report, "file"), "?"),
+                     text_or(why, "no reason given"));
+    return device_event_add(taking->act.conn, taking->device_id, "delta", line, err);
+}
+
 static bool take_assignment(struct taking *taking, const struct json *report, struct error *err)
 {
     return assignment_report(&taking->act, taking->device_id, &taking->key, report, err);
@@ -97,7 +122,7 @@ static bool take_assignment(struct taking *taking, const struct json *report, st
 static const struct {
     const char *type;
     bool (*take)(struct taking *taking, const struct json *report, struct error *err);
-} types[] = {{"assignment", take_assignment}, {"swap", take_swap}, {"app", take_app}};
+} types[] = {{"assignment", take_assignment}, {"swap", take_swap}, {"app", take_app}, {"delta", take_delta}};
 
 /* What cannot be understood is noted and accepted: the device would send it for ever. */
 static bool take_one(struct taking *taking, const struct json *report, struct error *err)
@@ -177,7 +202,7 @@ static void image_follow(struct device *device, const struct json *report)
 bool reports_take(struct console *console, int64_t device_id, const struct json *reports, struct text *answer,
                   struct error *err)
 {
-    struct taking taking = {.device_id = device_id};
+    struct taking taking = {.device_id = device_id, .deltas = console->deltas};
     struct json_writer writer;
 
     if (!ids_check(reports, err))

@@ -102,6 +102,7 @@ const struct route routes[] = {
     {"POST",   DEVICE_PATH_SESSION,           DEVICES, ROLE_ANYBODY, SMALL,              false, device_side_session},
     {"POST",   DEVICE_PATH_CHECKIN,           DEVICES, ROLE_DEVICE,  CHECKIN_LIMIT,      false, device_side_checkin},
     {"POST",   DEVICE_PATH_REPORTS,           DEVICES, ROLE_DEVICE,  REPORTS_LIMIT,      false, device_side_reports},
+    {"POST",   DEVICE_PATH_DELTA_ASK,         DEVICES, ROLE_DEVICE,  SMALL,              false, device_side_deltas},
     {"POST",   DEVICE_PATH_CAPTURES "{run}",     DEVICES, ROLE_DEVICE, CAPTURE_LIST_LIMIT, false, device_side_capture_begin},
     {"PATCH",  DEVICE_PATH_CAPTURES "{run}/{n}", DEVICES, ROLE_DEVICE, CAPTURE_PIECE,      true,  device_side_capture_append},
 
@@ -135,9 +136,11 @@ const struct route routes[] = {
     {"GET",    DEVICE_PATH_METADATA "{*}",    DEVICES, ROLE_DEVICE,  0, false, metadata_get},
     {"GET",    DEVICE_PATH_TARGETS "{*}",     DEVICES, ROLE_DEVICE,  0, false, targets_get},
     {"GET",    DEVICE_PATH_OBJECTS "{sha256}", DEVICES, ROLE_DEVICE, 0, false, objects_get},
+    {"GET",    DEVICE_PATH_DELTAS "{old}/{new}", DEVICES, ROLE_DEVICE, 0, false, deltas_get},
     {"GET",    DEVICE_PATH_METADATA "{*}",    PEOPLE,  ROLE_VIEWER,  0, false, metadata_get},
     {"GET",    DEVICE_PATH_TARGETS "{*}",     PEOPLE,  ROLE_VIEWER,  0, false, targets_get},
     {"GET",    DEVICE_PATH_OBJECTS "{sha256}", PEOPLE, ROLE_VIEWER,  0, false, objects_get},
+    {"GET",    DEVICE_PATH_DELTAS "{old}/{new}", PEOPLE, ROLE_VIEWER, 0, false, deltas_get},
 
     /* health and pages; the last row takes every path that is left */
     {"GET",    "/healthz",             BOTH,   ROLE_ANYBODY, 0,     false, health_show},

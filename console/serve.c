@@ -9,6 +9,7 @@
 #include "console/campaigns.h"
 #include "console/console.h"
 #include "console/data.h"
+#include "console/deltas.h"
 #include "console/delivery/approval.h"
 #include "console/delivery/pin.h"
 #include "console/delivery/release.h"
@@ -176,6 +177,12 @@ static bool console_start(struct serving *serving, struct error *err)
         .device_key = arena_printf(arena, "%s/tls/server.key", serving->data.path),
     };
 
+    const struct deltas_options deltas = {.quota = serving->options.delta_quota_bytes,
+                                          .thorough_after = serving->options.delta_thorough_after};
+
+    console->deltas = deltas_start(console, &deltas, err);
+    if (!console->deltas)
+        return false;
     console->hooks = hooks_start(console);
     console->scheduler = scheduler_start(console, steps, err);
     if (!console->scheduler || !(serving->admin = admin_start(console, err)))
@@ -199,6 +206,7 @@ static void console_stop(struct serving *serving)
     admin_stop(serving->admin);
     scheduler_stop(console->scheduler);
     hooks_stop(console->hooks);
+    deltas_stop(console->deltas);
     if (console->fleet && !fleet_flush(console, &err))
         log_event(LOG_ERROR, "flush_failed", "reason=\"%s\"", err.text);
     diagnostics_close(console->diagnostics);

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #define NAMES_MOST 64
+#define DELTA_QUOTA (INT64_C(4) << 30)
+#define DELTA_THOROUGH_AFTER 3
 
 static const struct {
     const char *name, *value, *help;
@@ -32,6 +34,10 @@ static const struct {
     {"--www", "DIR", "the built pages (next to the program)", offsetof(struct serve_options, www)},
     {"--capture-quota", "BYTES", "of all captures together (20 GiB)",
      offsetof(struct serve_options, capture_quota)},
+    {"--delta-quota", "BYTES", "of deltas and packed objects together; 0: whole objects only (4 GiB)",
+     offsetof(struct serve_options, delta_quota)},
+    {"--delta-thorough", "N", "a delta that was asked for N times is made again, smaller (3)",
+     offsetof(struct serve_options, delta_thorough)},
     {"--log", "LEVEL", "error, warning, info or debug (info)", offsetof(struct serve_options, log)},
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -72,6 +78,14 @@ static bool options_check(struct serve_options *options, struct error *err)
     if (options->capture_quota &&
         !int64_parse(options->capture_quota, 1, INT64_C(1) << 50, &options->capture_quota_bytes))
         return error_set(err, ERROR_INPUT, "--capture-quota is a number of bytes");
+    options->delta_quota_bytes = DELTA_QUOTA;
+    if (options->delta_quota &&
+        !int64_parse(options->delta_quota, 0, INT64_C(1) << 50, &options->delta_quota_bytes))
+        return error_set(err, ERROR_INPUT, "--delta-quota is a number of bytes");
+    options->delta_thorough_after = DELTA_THOROUGH_AFTER;
+    if (options->delta_thorough &&
+        !int64_parse(options->delta_thorough, 1, 1000000, &options->delta_thorough_after))
+        return error_set(err, ERROR_INPUT, "--delta-thorough is a number of times, from 1 on");
     return true;
 }
 

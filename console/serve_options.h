@@ -12,6 +12,8 @@ struct serve_options {
     const char *data, *listen, *device_listen, *device_url, *admin_password_file, *cert, *key, *www, *log;
     const char *capture_quota;
     int64_t capture_quota_bytes; /* 0: not said */
+    const char *delta_quota, *delta_thorough;
+    int64_t delta_quota_bytes, delta_thorough_after;
     bool help;
 };
 

@@ -22,6 +22,7 @@ struct status_text {
 };
 static const struct status_text status_texts[] = {{200, "OK"},
                                                   {201, "Created"},
+                                                  {202, "Accepted"},
                                                   {204, "No Content"},
                                                   {206, "Partial Content"},
                                                   {304, "Not Modified"},

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "repo/delta_store.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -25,8 +26,9 @@ struct object_upload {
     int fd; /* the part, locked */
     int64_t held, total;
     struct sha256 hash;
-    bool begun;  /* the part is ours */
-    bool broken; /* a write failed */
+    struct delta_chunks *chunks; /* for the deltas to come; NULL: none */
+    bool begun;                  /* the part is ours */
+    bool broken;                 /* a write failed */
 };
 
 void object_path(const char *sha256, char path[OBJECT_PATH])
@@ -129,6 +131,14 @@ bool object_put(struct repo *repo, const void *bytes, size_t size, char sha256[S
     return error_add(err, "keeping an object");
 }
 
+/* Every byte passes here once, in order. */
+static void take(struct object_upload *upload, const void *bytes, size_t size)
+{
+    sha256_add(&upload->hash, bytes, size);
+    if (upload->chunks)
+        delta_chunks_feed(upload->chunks, bytes, size);
+}
+
 /* Hashes what a part holds already. */
 static bool part_rehash(struct object_upload *upload, struct error *err)
 {
@@ -140,7 +150,7 @@ static bool part_rehash(struct object_upload *upload, struct error *err)
             continue;
         if (got <= 0)
             return error_errno(err, "reading what is held of %s", upload->sha256);
-        sha256_add(&upload->hash, buffer, (size_t)got);
+        take(upload, buffer, (size_t)got);
         at += got;
     }
     return lseek(upload->fd, upload->held, SEEK_SET) >= 0 ||
@@ -204,6 +214,7 @@ static void upload_free(struct object_upload *upload)
     uint8_t digest[SHA256_SIZE];
     if (upload->hash.context)
         sha256_end(&upload->hash, digest);
+    delta_chunks_free(upload->chunks);
     fd_close(&upload->fd);
     free(upload);
 }
@@ -236,6 +247,8 @@ struct object_upload *object_upload_open(struct repo *repo, const char *sha256, 
     snprintf(upload->sha256, sizeof upload->sha256, "%s", sha256);
     part_name(sha256, upload->part);
     sha256_init(&upload->hash);
+    if (repo->deltas && total >= DELTA_STORE_LEAST)
+        upload->chunks = delta_chunks_new();
     upload->begun = upload_begin(upload, offset, err);
     if (upload->begun)
         return upload;
@@ -257,7 +270,7 @@ bool object_upload_add(struct object_upload *upload, const void *bytes, size_t s
             unlinkat(upload->repo->uploads_fd, upload->part, 0);
         return error_add(err, "receiving %s", upload->sha256);
     }
-    sha256_add(&upload->hash, bytes, size);
+    take(upload, bytes, size);
     upload->held += (int64_t)size;
     return true;
 }
@@ -296,7 +309,13 @@ static bool upload_finish(struct object_upload *upload, struct error *err)
                          "the bytes have the sha256 %s, not %s as announced; send them again", hex,
                          upload->sha256);
     }
-    return part_becomes_object(upload, err);
+    if (!part_becomes_object(upload, err))
+        return false;
+    if (upload->chunks) {
+        delta_chunks_end(upload->chunks);
+        delta_store_keep_chunks(upload->repo->deltas, upload->sha256, upload->chunks);
+    }
+    return true;
 }
 
 bool object_upload_end(struct object_upload *upload, bool *complete, struct error *err)

@@ -19,6 +19,7 @@
 #define OBJECT_LIMIT ((int64_t)1 << 40)
 
 struct role_file;
+struct delta_store;
 struct repo {
     struct db *db; /* borrowed */
     int data_fd, objects_fd, uploads_fd, metadata_fd, keys_fd;
@@ -35,6 +36,7 @@ struct repo {
     struct role_file *roles; /* fresh.c: the signed files of main; under `writing` */
     size_t role_count;
     struct private_key snapshot_key, timestamp_key, director_key;
+    struct delta_store *deltas; /* repo/delta_store.h; set while nobody else is here; NULL: none are kept */
 };
 
 /* Runs a job on a thread of its own with a stack that libgit2 can live in; with `alone`, as the one writer.

@@ -2,6 +2,7 @@
 // app; the console's orders are exchanged on their way for ones with the times that a test wants, signed with the console's key.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { truncate, chmod } from 'node:fs/promises';
 import { World, until, run, path, build } from './lib/locum.mjs';
@@ -116,7 +117,7 @@ test('a version for the next start waits for one in order: an agent that its kee
 test('a download keeps to its rate', async () => {
   const device = await held('slow');
   await world.publish('slow/model', '1.0.0', lines('1.0.0'));
-  await world.publish('slow/model', '1.1.0', { ...lines('1.1.0'), 'big.bin': '1.1.0\n'.repeat(60000) });
+  await world.publish('slow/model', '1.1.0', { ...lines('1.1.0'), 'big.bin': randomBytes(360000) });
   device.wish({ model: '1.0.0' });
   await device.has({ model: '1.0.0' });
   const began = Date.now();

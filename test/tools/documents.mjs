@@ -77,7 +77,7 @@ function routesOfInterface(files) {
 
 function routesOfProtocol(files) {
     const who = { anybody: 'ANYBODY', 'claim code': 'ANYBODY', key: 'ANYBODY', session: 'DEVICE' };
-    const params = { '<run id>': '{run}', '<n>': '{n}', '<sha256>': '{sha256}' };
+    const params = { '<run id>': '{run}', '<n>': '{n}', '<sha256>': '{sha256}', '<old>': '{old}', '<new>': '{new}' };
     const rows = new Map();
     for (const [, cell, whose] of files.read('agent/PROTOCOL.md').matchAll(/^\| ((?:GET|PUT|POST|PATCH|DELETE)\b[^|]*) \| ([^|]+) \|/gm)) {
         const plain = cell.replace(/\?[^`]*/g, '').replace(/<[^>]*>/g, (param) => params[param] ?? '{*}');

@@ -31,10 +31,10 @@ export class Hand {
         const pieces = [];
         answer.on('data', (piece) => pieces.push(piece));
         answer.on('end', () => {
-          const text = Buffer.concat(pieces).toString();
+          const body = Buffer.concat(pieces), text = body.toString();
           let json = null;
           try { json = JSON.parse(text); } catch { /* not JSON */ }
-          done({ status: answer.statusCode, json, text });
+          done({ status: answer.statusCode, headers: answer.headers, json, text, body });
         });
       });
       out.on('error', fail);

@@ -1,0 +1,130 @@
+/* The queue of what is to be made: the most urgent first, each once, a share for each device. */
+#include "console/deltas_parts.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define JOBS_MOST 2048
+#define JOBS_OF_DEVICE 8
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+void job_key(struct delta_job *job)
+{
+    char olds[DELTA_CANDIDATES][SHA256_HEX];
+    struct sha256 hash;
+    uint8_t kind = (uint8_t)(job->kind == JOB_PAIR ? JOB_ASKED : job->kind);
+
+    memcpy(olds, job->olds, sizeof olds);
+    qsort(olds, job->count, SHA256_HEX, by_name);
+    sha256_init(&hash);
+    sha256_add(&hash, &kind, 1);
+    sha256_add(&hash, job->new, sizeof job->new);
+    sha256_add(&hash, olds, job->count * SHA256_HEX);
+    sha256_add(&hash, job->product, strlen(job->product) + 1);
+    sha256_add(&hash, job->asset, strlen(job->asset) + 1);
+    sha256_add(&hash, job->version, strlen(job->version) + 1);
+    sha256_add(&hash, job->from, strlen(job->from) + 1);
+    sha256_end(&hash, job->key);
+}
+
+static struct decided *decided_of(struct deltas *deltas, const uint8_t key[SHA256_SIZE])
+{
+    return &deltas->decided[(key[0] | (unsigned)key[1] << 8) % DECIDED_MOST];
+}
+
+bool job_is_decided(struct deltas *deltas, const uint8_t key[SHA256_SIZE])
+{
+    const struct decided *decided = decided_of(deltas, key);
+
+    return decided->until > clock_now() && memcmp(decided->key, key, SHA256_SIZE) == 0;
+}
+
+void job_decide(struct deltas *deltas, const struct delta_job *job, int64_t seconds)
+{
+    struct decided *decided = decided_of(deltas, job->key);
+
+    memcpy(decided->key, job->key, SHA256_SIZE);
+    decided->until = clock_now() + seconds;
+}
+
+/* The one that is there already; `share` counts those of the device. */
+static struct delta_job *job_find(struct deltas *deltas, const struct delta_job *job, int *share)
+{
+    struct delta_job *same = NULL;
+
+    *share = 0;
+    for (struct delta_job *one = deltas->first; one; one = one->next) {
+        *share += job->device_id && one->device_id == job->device_id;
+        if (memcmp(one->key, job->key, SHA256_SIZE) == 0)
+            same = one;
+    }
+    return same;
+}
+
+void job_insert(struct deltas *deltas, struct delta_job *job)
+{
+    struct delta_job **at = &deltas->first;
+
+    while (*at && (*at)->kind <= job->kind)
+        at = &(*at)->next;
+    job->next = *at;
+    *at = job;
+    deltas->waiting++;
+    /* Somebody waits for this one, and nobody for those. */
+    if (job->kind == JOB_ASKED && deltas->busy && deltas->busy->kind >= JOB_PACK) {
+        deltas->gives_way = true;
+        atomic_store(&deltas->cancel, true);
+    }
+    pthread_cond_signal(&deltas->wake);
+}
+
+void job_take_out(struct deltas *deltas, struct delta_job *job)
+{
+    struct delta_job **at = &deltas->first;
+
+    while (*at != job)
+        at = &(*at)->next;
+    *at = job->next;
+    deltas->waiting--;
+}
+
+bool job_queue(struct deltas *deltas, const struct delta_job *job)
+{
+    int share;
+    struct delta_job *same = job_find(deltas, job, &share);
+
+    if (deltas->busy && memcmp(deltas->busy->key, job->key, SHA256_SIZE) == 0)
+        return true;
+    if (same) {
+        /* Planned so far, and now somebody waits. */
+        if (job->kind < same->kind) {
+            job_take_out(deltas, same);
+            same->kind = job->kind;
+            job_insert(deltas, same);
+        }
+        return true;
+    }
+    if (deltas->ends || share >= JOBS_OF_DEVICE || deltas->waiting >= JOBS_MOST)
+        return false;
+    struct delta_job *mine = malloc(sizeof *mine);
+    if (!mine)
+        abort();
+    *mine = *job;
+    job_insert(deltas, mine);
+    return true;
+}
+
+bool job_add(struct deltas *deltas, struct delta_job *job)
+{
+    job_key(job);
+    pthread_mutex_lock(&deltas->lock);
+    bool done = job_is_decided(deltas, job->key) || job_queue(deltas, job);
+    pthread_mutex_unlock(&deltas->lock);
+    return done;
+}

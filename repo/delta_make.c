@@ -1,0 +1,276 @@
+/* The steps of making a delta, and its blocks. */
+#include "repo/delta_make.h"
+
+#include "base/file.h"
+#include "repo/delta_make_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define RUNS 4096       /* of a block: half as many again may come of cutting them for elements */
+#define FEED (1 << 20)  /* bytes for the chunks between looks at `cancel` */
+#define SMALLEST_COPY 8 /* a shorter one costs more in the table than it saves */
+
+/* What the blocks are written by. */
+struct writer {
+    struct delta_maker *maker;
+    struct delta_coder *coder;
+    struct delta_run runs[RUNS];
+    size_t count;
+    int64_t at, expected; /* of what comes next, in the new file and in the old one */
+    uint32_t out, literal;
+    struct delta_made *made;
+    int64_t worth;
+};
+
+bool delta_make_stops(const struct delta_maker *maker)
+{
+    return maker->make->cancel && atomic_load_explicit(maker->make->cancel, memory_order_relaxed);
+}
+
+/* --- blocks
+ * -----------------------------------------------------------------------------------------------------*/
+static bool put(struct writer *writer, const void *bytes, size_t size, struct error *err)
+{
+    writer->made->length += (int64_t)size;
+    return fd_write_all(writer->maker->make->out_fd, bytes, size, err);
+}
+
+static bool end_block(struct writer *writer, struct error *err)
+{
+    uint8_t head[DELTA_BLOCK_SIZE];
+    struct delta_coded coded;
+
+    if (!writer->count)
+        return true;
+    delta_coder_code(writer->coder, writer->runs, writer->count, &coded);
+    delta_block_write(&coded.block, head);
+    if (!put(writer, head, sizeof head, err) || !put(writer, coded.table, coded.block.table.coded, err) ||
+        !put(writer, coded.near, coded.block.near.coded, err) ||
+        !put(writer, coded.fresh, coded.block.fresh.coded, err))
+        return false;
+    writer->count = 0;
+    writer->out = writer->literal = 0;
+    writer->expected = writer->at;
+    return true;
+}
+
+/* A run that nothing is in yet, at the place where the new file is; as the one before it goes on when `same`.
+ */
+static struct delta_run *next_run(struct writer *writer)
+{
+    struct delta_run *run = &writer->runs[writer->count++];
+
+    *run = (struct delta_run){.at = writer->at, .place = INT64_MIN};
+    return run;
+}
+
+/* The run that takes the next part of a piece: the last one when what it has comes before this kind. */
+static struct delta_run *run_for(struct writer *writer, const struct delta_piece *piece)
+{
+    struct delta_run *last = writer->count ? &writer->runs[writer->count - 1] : NULL;
+
+    if (last && piece->kind == DELTA_FRESH)
+        return last;
+    if (last && piece->kind == DELTA_NEAR && !last->fresh && writer->expected == piece->place)
+        return last;
+    last = next_run(writer);
+    if (piece->kind == DELTA_SELF || piece->kind == DELTA_COPY)
+        last->place = piece->place;
+    last->self = piece->kind == DELTA_SELF;
+    if (piece->kind == DELTA_NEAR && writer->expected != piece->place)
+        last->place = writer->expected = piece->place;
+    return last;
+}
+
+static uint32_t least(int64_t a, int64_t b)
+{
+    return (uint32_t)(a < b ? a : b);
+}
+
+static void add_part(struct writer *writer, const struct delta_piece *piece, uint32_t part)
+{
+    struct delta_run *run = run_for(writer, piece);
+
+    if (piece->kind == DELTA_COPY)
+        writer->expected = piece->place;
+    if (piece->kind == DELTA_COPY || piece->kind == DELTA_SELF) {
+        run->copy = part;
+        writer->made->copied += part;
+    } else {
+        *(piece->kind == DELTA_NEAR ? &run->near : &run->fresh) += part;
+        writer->literal += part;
+        writer->made->literal += part;
+    }
+    writer->expected += part;
+    writer->at += part;
+    writer->out += part;
+}
+
+static bool add_piece(struct writer *writer, struct delta_piece piece, struct error *err)
+{
+    bool copies = piece.kind == DELTA_COPY || piece.kind == DELTA_SELF;
+
+    while (piece.length > 0) {
+        uint32_t part = least(piece.length, DELTA_BLOCK_OUT - writer->out);
+
+        if (!copies)
+            part = least(part, DELTA_SEGMENT - writer->literal);
+        if (!part || writer->count == RUNS) {
+            if (!end_block(writer, err))
+                return false;
+            continue;
+        }
+        add_part(writer, &piece, part);
+        piece.at += part;
+        piece.place += part;
+        piece.length -= part;
+    }
+    return true;
+}
+
+/* --- the steps
+ * --------------------------------------------------------------------------------------------------*/
+static const char *give_up(const struct writer *writer)
+{
+    if (delta_make_stops(writer->maker))
+        return "cancelled";
+    return writer->made->length > writer->worth ? "not worth it" : NULL;
+}
+
+static bool write_plan(struct writer *writer, struct error *err)
+{
+    const struct delta_plan *plan = &writer->maker->plan;
+
+    for (size_t i = 0; i < plan->count && !writer->made->why_not; i++) {
+        struct delta_piece piece = plan->all[i];
+
+        if (piece.kind == DELTA_COPY && piece.length < SMALLEST_COPY)
+            piece.kind = DELTA_NEAR;
+        if (piece.kind == DELTA_FRESH && delta_coder_is_near(writer->coder, &piece))
+            piece.kind = DELTA_NEAR;
+        if (!add_piece(writer, piece, err))
+            return false;
+        writer->made->why_not = give_up(writer);
+    }
+    if (writer->made->why_not)
+        return true;
+    if (!end_block(writer, err))
+        return false;
+    writer->made->why_not = give_up(writer);
+    return true;
+}
+
+static struct delta_chunks *chunks_of(const struct delta_maker *maker, const struct delta_side *side)
+{
+    struct delta_chunks *chunks = delta_chunks_new();
+
+    for (int64_t at = 0; at < side->length && !delta_make_stops(maker); at += FEED)
+        delta_chunks_feed(chunks, side->bytes + at, least(side->length - at, FEED));
+    delta_chunks_end(chunks);
+    return chunks;
+}
+
+/* The chunks that the caller has, when they are this file's. */
+static bool have_chunks(const struct delta_chunks *chunks, const struct delta_side *side)
+{
+    return chunks && delta_chunks_length(chunks) == side->length;
+}
+
+static void find_matches(struct delta_maker *maker)
+{
+    const struct delta_make *make = maker->make;
+    struct delta_chunks *old_made = NULL, *new_made = NULL;
+
+    if (!have_chunks(make->old_chunks, &maker->old))
+        old_made = chunks_of(maker, &maker->old);
+    if (!have_chunks(make->new_chunks, &maker->new))
+        new_made = chunks_of(maker, &maker->new);
+    if (!delta_make_stops(maker))
+        delta_match_chunks(maker, old_made ? old_made : make->old_chunks,
+                           new_made ? new_made : make->new_chunks);
+    delta_chunks_free(old_made);
+    delta_chunks_free(new_made);
+    delta_match_fine(maker);
+}
+
+static bool run_steps(struct delta_maker *maker, struct delta_made *made, struct error *err)
+{
+    uint8_t head[DELTA_HEADER_SIZE];
+    struct delta_header header = {.old_length = maker->old.length, .new_length = maker->new.length};
+    struct writer *writer = delta_alloc(1, sizeof *writer);
+
+    *writer = (struct writer){.maker = maker, .made = made, .worth = maker->make->worth};
+    if (!writer->worth)
+        writer->worth = maker->new.length > 1024 ? maker->new.length : 1024;
+    memcpy(header.old_sha256, maker->make->old_sha256, SHA256_HEX);
+    memcpy(header.new_sha256, maker->make->new_sha256, SHA256_HEX);
+    delta_header_write(&header, head);
+    bool done = put(writer, head, sizeof head, err);
+    if (done) {
+        find_matches(maker);
+        delta_plan_make(maker);
+        writer->coder = delta_coder_new(maker);
+        done = write_plan(writer, err);
+        delta_coder_free(writer->coder);
+    }
+    free(writer);
+    return done;
+}
+
+/* --- the two files
+ * ----------------------------------------------------------------------------------------------*/
+static bool side_open(struct delta_side *side, int fd, struct error *err)
+{
+    struct stat file;
+
+    if (fstat(fd, &file) < 0)
+        return error_errno(err, "reading a file's length");
+    side->length = file.st_size;
+    if (!side->length) {
+        side->bytes = (const uint8_t *)"";
+        return true;
+    }
+    void *bytes = mmap(NULL, (size_t)side->length, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (bytes == MAP_FAILED)
+        return error_errno(err, "mapping a file");
+    side->bytes = bytes;
+    return true;
+}
+
+static void side_close(struct delta_side *side)
+{
+    if (side->length)
+        munmap((void *)(uintptr_t)side->bytes, (size_t)side->length);
+}
+
+static double cpu_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+bool delta_make(const struct delta_make *make, struct delta_made *made, struct error *err)
+{
+    struct delta_maker maker = {.make = make, .thorough = make->effort == DELTA_THOROUGH};
+    double start = cpu_now();
+
+    *made = (struct delta_made){0};
+    if (!side_open(&maker.old, make->old_fd, err))
+        return false;
+    bool done = side_open(&maker.new, make->new_fd, err);
+    if (done) {
+        done = run_steps(&maker, made, err);
+        side_close(&maker.new);
+    }
+    side_close(&maker.old);
+    free(maker.matches.all);
+    free(maker.plan.all);
+    made->cpu_s = cpu_now() - start;
+    return done;
+}

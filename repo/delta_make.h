@@ -1,0 +1,42 @@
+/* Making a delta (repo/delta.h) of two files: the server's side. Runs on the caller's thread, which may be a
+ * background one, and stops soon after `cancel` is set.
+ *
+ * Memory: both files are mapped for reading; what is allocated beside that stays below DELTA_MAKE_MEMORY,
+ * whatever their size. */
+#ifndef REPO_DELTA_MAKE_H
+#define REPO_DELTA_MAKE_H
+
+#include "repo/delta.h"
+#include "repo/delta_chunks.h"
+
+#include <stdatomic.h>
+
+#define DELTA_MAKE_MEMORY (320 << 20)
+
+enum delta_effort {
+    DELTA_QUICK,   /* at most 2 CPU seconds per 256 MiB */
+    DELTA_THOROUGH /* smaller; some 20 times as long */
+};
+
+struct delta_make {
+    int old_fd, new_fd;                  /* regular files, open for reading */
+    int out_fd;                          /* empty, at its start, open for writing; nothing is synced */
+    const char *old_sha256, *new_sha256; /* 64 hex digits each, known to the caller */
+    enum delta_effort effort;
+    const struct delta_chunks *old_chunks, *new_chunks; /* NULL: made here */
+    const atomic_bool *cancel;                          /* NULL: never */
+    int64_t worth; /* give up as soon as it is sure that the delta gets longer than this; 0: the new length */
+};
+
+struct delta_made {
+    int64_t length;          /* of the delta */
+    int64_t copied, literal; /* bytes of the new file; together its length */
+    double cpu_s;            /* of this thread */
+    const char *why_not;     /* NULL: the delta is whole. Otherwise one static phrase: "not worth it",
+                                "cancelled";     what is in out_fd is of no use */
+};
+
+/* True also when it was given up: see why_not. LIMIT, SYSTEM: the disk. */
+bool delta_make(const struct delta_make *make, struct delta_made *made, struct error *err);
+
+#endif

@@ -1,0 +1,579 @@
+/* Codes the bytes of a block that are no copies: each stream as the smallest of what a sample says is worth
+ * trying. */
+#include "repo/delta_make_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+
+#define SAMPLE (128 << 10) /* bytes that decide what is tried on a block */
+#define SLICE (16 << 10)   /* of one run, at most */
+#define HUGE_COST 1e30
+#define SORTED_BLOCK (16 << 10)
+#define LOOK (4 << 10) /* bytes that decide where a run's elements begin */
+
+struct shape_name {
+    uint8_t coding, element;
+};
+static const struct shape_name near_shapes[] = {{DELTA_DIFFERENCE, 1},
+                                                {DELTA_XOR, 1},
+                                                {DELTA_XOR, 2},
+                                                {DELTA_DIFFERENCE, 2},
+                                                {DELTA_ORDERED, 2},
+                                                {DELTA_SORTED_DIFFERENCE, 2},
+                                                {DELTA_SORTED_ORDERED, 2},
+                                                {DELTA_XOR, 4},
+                                                {DELTA_DIFFERENCE, 4},
+                                                {DELTA_ORDERED, 4},
+                                                {DELTA_SORTED_DIFFERENCE, 4},
+                                                {DELTA_SORTED_ORDERED, 4}};
+static const struct shape_name fresh_shapes[] = {{DELTA_PLANES, 2}, {DELTA_PLANES, 4}};
+
+/* One of the two streams of a block while it is coded. */
+struct stream {
+    uint8_t *bytes, *reference; /* reference NULL: fresh */
+    uint32_t lengths[DELTA_RUNS];
+    size_t size;
+    struct delta_stream said;
+    uint8_t *best;           /* the smallest coding so far, said.coded bytes */
+    struct shape_name shape; /* what the last block chose, */
+    double ratio;            /* and how well it did */
+};
+
+struct delta_coder {
+    const struct delta_maker *maker;
+    ZSTD_CCtx *zstd;
+    struct delta_mixed *mixed;
+    struct delta_run *runs; /* of the block, with those that begin elements anew */
+    size_t count;
+    struct stream near, fresh;
+    uint8_t *planes, *trial, *table, *table_coded;
+    size_t trial_room;
+    uint8_t *sample, *sample_reference;
+    uint32_t sample_lengths[DELTA_RUNS];
+    struct delta_window *window;
+    double left_s; /* CPU seconds that may still go into the coding "mixed" */
+};
+
+/* --- zstd
+ * -------------------------------------------------------------------------------------------------------*/
+static size_t squeeze(struct delta_coder *coder, int level, const uint8_t *bytes, size_t size, uint8_t *out)
+{
+    ZSTD_CCtx_reset(coder->zstd, ZSTD_reset_session_and_parameters);
+    ZSTD_CCtx_setParameter(coder->zstd, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(coder->zstd, ZSTD_c_contentSizeFlag, 0);
+    size_t coded = ZSTD_compress2(coder->zstd, out, coder->trial_room, bytes, size);
+    return ZSTD_isError(coded) ? SIZE_MAX : coded;
+}
+
+/* Sorted planes in many blocks of zstd: how likely each value is changes along them. */
+static size_t squeeze_planes(struct delta_coder *coder, const struct delta_shape *shape)
+{
+    bool sorted = shape->coding == DELTA_SORTED_DIFFERENCE || shape->coding == DELTA_SORTED_ORDERED;
+    size_t most = sorted ? SORTED_BLOCK : shape->size;
+    ZSTD_inBuffer in = {coder->planes, 0, 0};
+    ZSTD_outBuffer out = {coder->trial, coder->trial_room, 0};
+
+    ZSTD_CCtx_reset(coder->zstd, ZSTD_reset_session_and_parameters);
+    ZSTD_CCtx_setParameter(coder->zstd, ZSTD_c_compressionLevel, 1);
+    ZSTD_CCtx_setParameter(coder->zstd, ZSTD_c_contentSizeFlag, 0);
+    ZSTD_CCtx_setPledgedSrcSize(coder->zstd, shape->size);
+    while (in.size < shape->size) {
+        in.size = shape->size - in.size < most ? shape->size : in.size + most;
+        if (ZSTD_compressStream2(coder->zstd, &out, &in, in.size < shape->size ? ZSTD_e_flush : ZSTD_e_end))
+            return SIZE_MAX;
+    }
+    return out.pos;
+}
+
+static size_t squeeze_window(struct delta_coder *coder, int level, const struct stream *stream,
+                             const uint8_t *window, size_t window_size)
+{
+    unsigned log = 20;
+
+    while ((size_t)1 << log < window_size + stream->size)
+        log++;
+    ZSTD_CCtx_reset(coder->zstd, ZSTD_reset_session_and_parameters);
+    ZSTD_CCtx_setParameter(coder->zstd, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(coder->zstd, ZSTD_c_windowLog, (int)log);
+    ZSTD_CCtx_setParameter(coder->zstd, ZSTD_c_contentSizeFlag, 0);
+    ZSTD_CCtx_refPrefix(coder->zstd, window, window_size);
+    size_t coded = ZSTD_compress2(coder->zstd, coder->trial, coder->trial_room, stream->bytes, stream->size);
+    return ZSTD_isError(coded) ? SIZE_MAX : coded;
+}
+
+/* The trial is the best so far: keeps it. */
+static void keep_trial(struct delta_coder *coder, struct stream *stream, struct shape_name shape,
+                       size_t coded)
+{
+    if (coded >= stream->said.coded)
+        return;
+    uint8_t *swap = stream->best;
+    stream->best = coder->trial;
+    coder->trial = swap;
+    stream->said.coding = shape.coding;
+    stream->said.element = shape.element;
+    stream->said.coded = (uint32_t)coded;
+}
+
+/* --- where elements begin
+ * ---------------------------------------------------------------------------------------*/
+/* The logarithm to base 2, good to 0.01: enough to compare by, and no libm. */
+static double log2_of(double x)
+{
+    union {
+        double number;
+        uint64_t bits;
+    } of = {.number = x};
+    double exponent = (double)(int)(of.bits >> 52) - 1023;
+
+    of.bits = (of.bits & ((UINT64_C(1) << 52) - 1)) | UINT64_C(1023) << 52;
+    return exponent + (of.number - 1) * (1.3465553 - 0.3465553 * (of.number - 1));
+}
+
+/* Bits that these bytes would take if each plane were coded by itself, by the counts of its bytes alone. */
+static double plane_bits(struct delta_coder *coder, const struct delta_shape *shape, const uint8_t *bytes,
+                         const uint8_t *reference)
+{
+    size_t elements = shape->size / shape->element;
+    double bits = 0;
+
+    delta_planes_split(shape, bytes, reference, coder->planes);
+    for (unsigned plane = 0; plane < shape->element; plane++) {
+        uint32_t counts[256] = {0};
+
+        for (size_t i = 0; i < elements; i++)
+            counts[coder->planes[plane * elements + i]]++;
+        for (int i = 0; i < 256; i++)
+            if (counts[i])
+                bits += counts[i] * log2_of((double)elements / counts[i]);
+    }
+    return bits;
+}
+
+/* The first place in a run, 0 to 3, from which on its bytes are best taken as elements of 4. */
+static unsigned phase_of(struct delta_coder *coder, const uint8_t *bytes, const uint8_t *reference,
+                         size_t size)
+{
+    uint32_t length = (uint32_t)((size < LOOK + 4 ? size - 3 : LOOK) & ~(size_t)3);
+    struct delta_shape shape = {.coding = reference ? DELTA_ORDERED : DELTA_PLANES,
+                                .element = 4,
+                                .runs = &length,
+                                .count = 1,
+                                .size = length};
+    size_t start = size < LOOK + 4 ? 0 : (size - LOOK - 4) / 2 & ~(size_t)3;
+    double least = HUGE_COST;
+    unsigned best = 0;
+
+    for (unsigned phase = 0; phase < 4; phase++) {
+        double bits =
+            plane_bits(coder, &shape, bytes + start + phase, reference ? reference + start + phase : NULL);
+
+        if (bits < least * 0.99) {
+            least = bits;
+            best = phase;
+        }
+    }
+    return best;
+}
+
+/* --- gathering a block
+ * ------------------------------------------------------------------------------------------*/
+static void gather_reference(const struct delta_side *old, uint8_t *to, int64_t place, size_t size)
+{
+    int64_t left = old->length - place;
+    size_t there = left <= 0 ? 0 : (int64_t)size < left ? size : (size_t)left;
+
+    if (there)
+        memcpy(to, old->bytes + place, there);
+    memset(to + there, 0, size - there);
+}
+
+static void gather(struct delta_coder *coder, const struct delta_run *runs, size_t count)
+{
+    const struct delta_maker *maker = coder->maker;
+    int64_t expected = runs->at;
+
+    coder->near.size = coder->fresh.size = 0;
+    memcpy(coder->runs, runs, count * sizeof *runs);
+    coder->count = count;
+    for (size_t i = 0; i < count; i++) {
+        int64_t near_at = runs[i].at + runs[i].copy;
+
+        if (!runs[i].self && runs[i].place != INT64_MIN)
+            expected = runs[i].place;
+        expected += runs[i].copy;
+        memcpy(coder->near.bytes + coder->near.size, maker->new.bytes + near_at, runs[i].near);
+        gather_reference(&maker->old, coder->near.reference + coder->near.size, expected, runs[i].near);
+        memcpy(coder->fresh.bytes + coder->fresh.size, maker->new.bytes + near_at + runs[i].near,
+               runs[i].fresh);
+        coder->near.size += runs[i].near;
+        coder->fresh.size += runs[i].fresh;
+        expected += (int64_t)runs[i].near + runs[i].fresh;
+    }
+}
+
+static void lengths_of(struct delta_coder *coder)
+{
+    for (size_t i = 0; i < coder->count; i++) {
+        coder->near.lengths[i] = coder->runs[i].near;
+        coder->fresh.lengths[i] = coder->runs[i].fresh;
+    }
+}
+
+/* Ends a run after `cut` bytes of its near ones (or of its fresh ones), so that elements begin there. */
+static void cut_run(struct delta_coder *coder, size_t i, bool near, unsigned cut)
+{
+    struct delta_run *run = &coder->runs[i], rest = *run;
+
+    rest.at += run->copy + (near ? cut : run->near + cut);
+    rest.copy = 0;
+    rest.self = false;
+    rest.place = INT64_MIN; /* where it is expected */
+    rest.near = near ? run->near - cut : 0;
+    if (near)
+        run->fresh = 0;
+    else
+        rest.fresh = run->fresh - cut;
+    if (near)
+        run->near = cut;
+    else
+        run->fresh = cut;
+    memmove(run + 2, run + 1, (coder->count - i - 1) * sizeof *run);
+    coder->runs[i + 1] = rest;
+    coder->count++;
+}
+
+/* Makes long runs of the stream begin where their elements do. */
+static void find_phases(struct delta_coder *coder, struct stream *stream, bool near)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < coder->count && coder->count < DELTA_RUNS; i++) {
+        size_t size = near ? coder->runs[i].near : coder->runs[i].fresh;
+
+        if (size >= 512) {
+            unsigned phase =
+                phase_of(coder, stream->bytes + at, stream->reference ? stream->reference + at : NULL, size);
+            if (phase)
+                cut_run(coder, i++, near, phase);
+        }
+        at += size;
+    }
+}
+
+/* --- choosing
+ * ---------------------------------------------------------------------------------------------------*/
+/* Slices of the stream's runs, as runs of their own. */
+static void take_sample(struct delta_coder *coder, const struct stream *stream, struct delta_shape *shape)
+{
+    size_t every = stream->size / SAMPLE + 1, at = 0, seen = 0;
+
+    shape->runs = coder->sample_lengths;
+    shape->count = shape->size = 0;
+    for (size_t i = 0; i < coder->count; at += stream->lengths[i++]) {
+        for (size_t from = 0; from < stream->lengths[i]; from += SLICE) {
+            size_t size = stream->lengths[i] - from < SLICE ? stream->lengths[i] - from : SLICE;
+
+            seen += size;
+            if (shape->size * every > seen || shape->size + size > SAMPLE || shape->count == DELTA_RUNS)
+                continue;
+            memcpy(coder->sample + shape->size, stream->bytes + at + from, size);
+            if (stream->reference)
+                memcpy(coder->sample_reference + shape->size, stream->reference + at + from, size);
+            coder->sample_lengths[shape->count++] = (uint32_t)size;
+            shape->size += size;
+        }
+    }
+}
+
+static struct shape_name choose_shape(struct delta_coder *coder, const struct stream *stream)
+{
+    bool near = stream->reference != NULL;
+    const struct shape_name *shapes = near ? near_shapes : fresh_shapes;
+    size_t count =
+        near ? sizeof near_shapes / sizeof near_shapes[0] : sizeof fresh_shapes / sizeof fresh_shapes[0];
+    struct shape_name best = {DELTA_ZSTD, 1};
+    struct delta_shape shape;
+
+    take_sample(coder, stream, &shape);
+    size_t least = squeeze(coder, 1, coder->sample, shape.size, coder->trial);
+    for (size_t i = 0; i < count; i++) {
+        shape.coding = shapes[i].coding;
+        shape.element = shapes[i].element;
+        delta_planes_split(&shape, coder->sample, near ? coder->sample_reference : NULL, coder->planes);
+        size_t coded = squeeze_planes(coder, &shape);
+        if (coded < least) {
+            least = coded;
+            best = shapes[i];
+        }
+    }
+    if (least + least / 64 >= shape.size)
+        best.coding = DELTA_RAW;
+    return best;
+}
+
+/* What the coding "mixed" takes, to make and about as long to read: its decisions are one for an equal byte
+ * and nine for another. */
+static double mixed_cost(const struct stream *near)
+{
+    size_t equal = 0;
+
+    for (size_t i = 0; i < near->size; i++)
+        equal += near->bytes[i] == near->reference[i];
+    if (equal < near->size - near->size / 8)
+        return HUGE_COST; /* mostly numbers or noise: it would take a second for each MiB */
+    return (double)equal * 60e-9 + (double)(near->size - equal) * 500e-9;
+}
+
+/* Small where a program's addresses moved; a device has more to do for it, so it must be worth that. */
+static void code_mixed(struct delta_coder *coder, struct stream *near)
+{
+    double cost = near->reference && near->size >= 64 ? mixed_cost(near) : HUGE_COST;
+
+    if (cost > coder->left_s)
+        return;
+    coder->left_s -= cost;
+    if (!coder->mixed)
+        coder->mixed = delta_mixed_new();
+    keep_trial(coder, near, (struct shape_name){DELTA_MIXED, 1},
+               delta_mixed_write(coder->mixed, near->bytes, near->reference, near->size, coder->trial,
+                                 near->said.coded - near->said.coded / 16));
+}
+
+static void code_planes(struct delta_coder *coder, struct stream *stream, struct shape_name name)
+{
+    struct delta_shape shape = {.coding = name.coding,
+                                .element = name.element,
+                                .runs = stream->lengths,
+                                .count = coder->count,
+                                .size = stream->size};
+
+    delta_planes_split(&shape, stream->bytes, stream->reference, coder->planes);
+    keep_trial(coder, stream, name, squeeze_planes(coder, &shape));
+    code_mixed(coder, stream);
+    if (coder->maker->thorough && stream->said.coding != DELTA_MIXED)
+        keep_trial(coder, stream, name, squeeze(coder, 19, coder->planes, stream->size, coder->trial));
+}
+
+static void code_stream(struct delta_coder *coder, struct stream *stream)
+{
+    bool thorough = coder->maker->thorough;
+
+    stream->said = (struct delta_stream){
+        .element = 1, .length = (uint32_t)stream->size, .coded = (uint32_t)stream->size};
+    memcpy(stream->best, stream->bytes, stream->size);
+    if (stream->size < 16)
+        return;
+    struct shape_name shape = stream->ratio > 0 ? stream->shape : choose_shape(coder, stream);
+    for (int again = stream->ratio > 0; again >= 0; again--) {
+        if (shape.coding >= DELTA_PLANES)
+            code_planes(coder, stream, shape);
+        if (shape.coding == DELTA_ZSTD)
+            keep_trial(coder, stream, (struct shape_name){DELTA_ZSTD, 1},
+                       squeeze(coder, thorough ? 19 : 3, stream->bytes, stream->size, coder->trial));
+        double ratio = (double)stream->said.coded / (double)stream->size;
+        /* Much like the block before: its choice holds. */
+        if (again && (ratio > stream->ratio * 1.02 || ratio < stream->ratio * 0.98))
+            shape = choose_shape(coder, stream);
+        else
+            break;
+    }
+    stream->shape = shape;
+    stream->ratio = stream->size >= DELTA_SEGMENT / 2 ? (double)stream->said.coded / (double)stream->size : 0;
+}
+
+/* Small files are their own window. */
+static void code_window(struct delta_coder *coder, struct delta_block *block)
+{
+    const struct delta_maker *maker = coder->maker;
+    int64_t place, length;
+
+    if (coder->fresh.size < 64 || maker->old.length < 64)
+        return;
+    if (!coder->window)
+        coder->window = delta_window_new(&maker->old, maker->thorough ? DELTA_WINDOW : DELTA_WINDOW / 3);
+    if (!delta_window_find(coder->window, coder->fresh.bytes, coder->fresh.size, &place, &length))
+        return;
+    int level = !maker->thorough ? 3 : coder->fresh.size < (64 << 10) ? 9 : 19;
+    size_t coded = squeeze_window(coder, level, &coder->fresh, maker->old.bytes + place, (size_t)length);
+    keep_trial(coder, &coder->fresh, (struct shape_name){DELTA_PREFIX, 1}, coded);
+    if (coder->fresh.said.coding != DELTA_PREFIX)
+        return;
+    block->window_place = place;
+    block->window_length = (uint32_t)length;
+}
+
+/* --- the table
+ * --------------------------------------------------------------------------------------------------*/
+static uint64_t place_of(const struct delta_run *run, int64_t *expected)
+{
+    uint64_t coded = 0;
+
+    if (run->self) {
+        *expected += run->copy;
+        coded = (uint64_t)(run->at - run->place);
+    } else {
+        if (run->place != INT64_MIN) {
+            coded = delta_zigzag(run->place - *expected);
+            *expected = run->place;
+        }
+        *expected += run->copy;
+    }
+    *expected += (int64_t)run->near + run->fresh;
+    return coded;
+}
+
+static void write_table(struct delta_coder *coder, struct delta_coded *coded)
+{
+    uint8_t *to = coder->table;
+    int64_t expected = coder->runs->at;
+
+    for (int i = 0; i < 4; i++)
+        *to++ = (uint8_t)(coder->count >> i * 8);
+    for (size_t i = 0; i < coder->count; i++)
+        to += delta_varint_write(to, (uint64_t)coder->runs[i].copy << 1 | coder->runs[i].self);
+    for (size_t i = 0; i < coder->count; i++)
+        to += delta_varint_write(to, place_of(&coder->runs[i], &expected));
+    for (size_t i = 0; i < coder->count; i++)
+        to += delta_varint_write(to, coder->runs[i].near);
+    for (size_t i = 0; i < coder->count; i++)
+        to += delta_varint_write(to, coder->runs[i].fresh);
+    size_t size = (size_t)(to - coder->table);
+    size_t small = squeeze(coder, coder->maker->thorough ? 19 : 6, coder->table, size, coder->table_coded);
+    coded->table = small < size ? coder->table_coded : coder->table;
+    coded->block.table = (struct delta_stream){.coding = small < size ? DELTA_ZSTD : DELTA_RAW,
+                                               .element = 1,
+                                               .length = (uint32_t)size,
+                                               .coded = (uint32_t)(small < size ? small : size)};
+}
+
+static bool is_planes(const struct stream *stream)
+{
+    return stream->said.element > 1;
+}
+
+void delta_coder_code(struct delta_coder *coder, const struct delta_run *runs, size_t count,
+                      struct delta_coded *coded)
+{
+    *coded = (struct delta_coded){0};
+    for (size_t i = 0; i < count; i++)
+        coded->block.out += runs[i].copy + runs[i].near + runs[i].fresh;
+    gather(coder, runs, count);
+    find_phases(coder, &coder->near, true);
+    find_phases(coder, &coder->fresh, false);
+    lengths_of(coder);
+    code_stream(coder, &coder->near);
+    code_stream(coder, &coder->fresh);
+    code_window(coder, &coded->block);
+    if (!is_planes(&coder->near) && !is_planes(&coder->fresh)) { /* the cuts were for nothing */
+        memcpy(coder->runs, runs, count * sizeof *runs);
+        coder->count = count;
+    }
+    write_table(coder, coded);
+    coded->block.near = coder->near.said;
+    coded->block.fresh = coder->fresh.said;
+    coded->near = coder->near.best;
+    coded->fresh = coder->fresh.best;
+}
+
+/* --- one piece
+ * --------------------------------------------------------------------------------------------------*/
+/* What these bytes would take at best, in bytes; by their planes or, without reference, by zstd. */
+static double piece_cost(struct delta_coder *coder, const uint8_t *bytes, const uint8_t *reference,
+                         size_t size)
+{
+    const struct shape_name *shapes = reference ? near_shapes : fresh_shapes;
+    size_t count =
+        reference ? sizeof near_shapes / sizeof near_shapes[0] : sizeof fresh_shapes / sizeof fresh_shapes[0];
+    unsigned phase = phase_of(coder, bytes, reference, size);
+    uint32_t length = (uint32_t)((size - phase) & ~(size_t)3);
+    struct delta_shape shape = {.runs = &length, .count = 1, .size = length};
+    double least = HUGE_COST;
+
+    for (size_t i = 0; i < count; i++) {
+        shape.coding = shapes[i].coding;
+        shape.element = shapes[i].element;
+        double cost =
+            plane_bits(coder, &shape, bytes + phase, reference ? reference + phase : NULL) / 8 + phase;
+        if (cost < least)
+            least = cost;
+    }
+    if (reference)
+        return least;
+    double plain = (double)squeeze(coder, 1, bytes, size, coder->trial);
+    return plain < least ? plain : least;
+}
+
+bool delta_coder_is_near(struct delta_coder *coder, const struct delta_piece *piece)
+{
+    const struct delta_side *old = &coder->maker->old, *new = &coder->maker->new;
+    double near = 0, fresh = 0;
+    int64_t slices = piece->length / LOOK < 4 ? 1 : 4;
+
+    if (piece->length < 512 || piece->place < 0 || piece->place > old->length - 512)
+        return false;
+    for (int64_t i = 0; i < slices; i++) {
+        int64_t from = piece->length / slices * i;
+        size_t size = piece->length - from < LOOK ? (size_t)(piece->length - from) : LOOK;
+
+        gather_reference(old, coder->sample_reference, piece->place + from, size);
+        near += piece_cost(coder, new->bytes + piece->at + from, coder->sample_reference, size);
+        fresh += piece_cost(coder, new->bytes + piece->at + from, NULL, size);
+    }
+    return near < fresh * 0.97;
+}
+
+/* --- life
+ * -------------------------------------------------------------------------------------------------------*/
+static void stream_open(struct stream *stream, bool near, size_t room)
+{
+    stream->bytes = delta_alloc(1, DELTA_SEGMENT);
+    stream->reference = near ? delta_alloc(1, DELTA_SEGMENT) : NULL;
+    stream->best = delta_alloc(1, room);
+}
+
+static void stream_close(struct stream *stream)
+{
+    free(stream->bytes);
+    free(stream->reference);
+    free(stream->best);
+}
+
+struct delta_coder *delta_coder_new(const struct delta_maker *maker)
+{
+    struct delta_coder *coder = delta_alloc(1, sizeof *coder);
+
+    coder->maker = maker;
+    coder->left_s = maker->thorough ? HUGE_COST / 2 : 0.5 + 1e-9 * (double)maker->new.length;
+    coder->zstd = ZSTD_createCCtx();
+    if (!coder->zstd)
+        abort();
+    coder->trial_room = ZSTD_compressBound(DELTA_SEGMENT);
+    coder->trial = delta_alloc(1, coder->trial_room);
+    coder->planes = delta_alloc(1, DELTA_SEGMENT);
+    coder->table = delta_alloc(DELTA_RUNS, 40);
+    coder->table_coded = delta_alloc(1, coder->trial_room);
+    coder->runs = delta_alloc(DELTA_RUNS + 1, sizeof *coder->runs);
+    coder->sample = delta_alloc(1, SAMPLE);
+    coder->sample_reference = delta_alloc(1, SAMPLE);
+    stream_open(&coder->near, true, coder->trial_room);
+    stream_open(&coder->fresh, false, coder->trial_room);
+    return coder;
+}
+
+void delta_coder_free(struct delta_coder *coder)
+{
+    if (!coder)
+        return;
+    stream_close(&coder->near);
+    stream_close(&coder->fresh);
+    ZSTD_freeCCtx(coder->zstd);
+    delta_mixed_free(coder->mixed);
+    delta_window_free(coder->window);
+    void *parts[] = {coder->trial, coder->planes, coder->table,           coder->table_coded,
+                     coder->runs,  coder->sample, coder->sample_reference};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        free(parts[i]);
+    free(coder);
+}

@@ -1,0 +1,94 @@
+/* What the files of delta_make share: find what is alike (delta_make_match.c), lay the new file out as pieces
+ * (delta_make_plan.c), code what is no copy (delta_make_code.c), write blocks (delta_make.c). */
+#ifndef REPO_DELTA_MAKE_PARTS_H
+#define REPO_DELTA_MAKE_PARTS_H
+
+#include "repo/delta_coding.h"
+#include "repo/delta_make.h"
+
+struct delta_side {
+    const uint8_t *bytes;
+    int64_t length;
+};
+
+/* A part of the new file that lies in the old one, or (self) earlier in the new one, byte by byte. */
+struct delta_match {
+    int64_t at, place, length;
+    bool self;
+};
+struct delta_matches {
+    struct delta_match *all;
+    size_t count, room;
+};
+
+enum delta_kind {
+    DELTA_COPY,
+    DELTA_SELF,
+    DELTA_NEAR, /* like the old bytes at `place` */
+    DELTA_FRESH /* like nothing; `place` is where it would be if it were */
+};
+/* The new file is one piece after the other. */
+struct delta_piece {
+    int64_t at, length, place;
+    enum delta_kind kind;
+};
+struct delta_plan {
+    struct delta_piece *all;
+    size_t count, room;
+};
+
+struct delta_maker {
+    const struct delta_make *make;
+    struct delta_side old, new;
+    struct delta_matches matches;
+    struct delta_plan plan;
+    bool thorough;
+};
+
+bool delta_make_stops(const struct delta_maker *maker); /* was it cancelled? */
+
+/* The number of equal bytes from the starts of both on, and back from their ends. */
+size_t delta_same_forward(const uint8_t *a, const uint8_t *b, size_t size);
+size_t delta_same_backward(const uint8_t *a_end, const uint8_t *b_end, size_t size);
+
+/* Fills maker->matches, in the new file's order, none overlapping. */
+void delta_match_chunks(struct delta_maker *maker, const struct delta_chunks *old_chunks,
+                        const struct delta_chunks *new_chunks);
+/* Looks between them for what is too small for chunks. */
+void delta_match_fine(struct delta_maker *maker);
+void delta_match_add(struct delta_matches *matches, const struct delta_match *match);
+
+/* Fills maker->plan from the matches. */
+void delta_plan_make(struct delta_maker *maker);
+
+/* The most similar part of the old file, of at most `size` bytes. */
+struct delta_window;
+struct delta_window *delta_window_new(const struct delta_side *old, int64_t size);
+void delta_window_free(struct delta_window *window);
+/* False when none is similar enough to be worth a try. */
+bool delta_window_find(struct delta_window *window, const uint8_t *bytes, size_t size, int64_t *place,
+                       int64_t *length);
+
+/* One block's bytes that are no copies, and how they were coded. */
+struct delta_coder;
+struct delta_coder *delta_coder_new(const struct delta_maker *maker);
+void delta_coder_free(struct delta_coder *coder);
+/* Is this fresh piece better coded by its difference from the old bytes at its place? */
+bool delta_coder_is_near(struct delta_coder *coder, const struct delta_piece *piece);
+
+/* A block's runs as they are gathered. */
+struct delta_run {
+    int64_t place; /* of the copy, absolute; INT64_MIN: where it is expected, and nothing is copied */
+    uint32_t copy, near, fresh;
+    bool self;
+    int64_t at; /* in the new file */
+};
+struct delta_coded {
+    struct delta_block block;
+    const uint8_t *table, *near, *fresh; /* until the next call */
+};
+/* At most DELTA_RUNS / 2 runs, whose near and fresh bytes are at most DELTA_SEGMENT together. */
+void delta_coder_code(struct delta_coder *coder, const struct delta_run *runs, size_t count,
+                      struct delta_coded *coded);
+
+#endif

@@ -1,0 +1,105 @@
+/* Lays the new file out as pieces: the matches, what lies beside a match and is much like it, and the rest.
+ */
+#include "repo/delta_make_parts.h"
+
+#include <stdlib.h>
+
+/* A gap between two matches: [from, to) of the new file. `before` and `after` are what is added to a place to
+ * be at the old file's place when the match before or after is carried on. */
+struct gap {
+    int64_t from, to, before, after;
+    bool has_before, has_after;
+};
+
+static void add(struct delta_plan *plan, enum delta_kind kind, int64_t at, int64_t length, int64_t place)
+{
+    int64_t most = kind == DELTA_NEAR || kind == DELTA_FRESH ? DELTA_SEGMENT : DELTA_BLOCK_OUT;
+
+    for (int64_t part; length > 0; at += part, place += part, length -= part) {
+        part = length < most ? length : most;
+        if (plan->count == plan->room) {
+            plan->room = plan->room ? plan->room * 2 : 1024;
+            plan->all = realloc(plan->all, plan->room * sizeof *plan->all);
+            if (!plan->all)
+                abort();
+        }
+        plan->all[plan->count++] =
+            (struct delta_piece){.at = at, .length = part, .place = place, .kind = kind};
+    }
+}
+
+static int equal_at(const struct delta_maker *maker, int64_t at, int64_t diagonal)
+{
+    int64_t place = at + diagonal;
+
+    return place >= 0 && place < maker->old.length && maker->old.bytes[place] == maker->new.bytes[at];
+}
+
+/* How far a match carried on into the gap is mostly right: the length with the most equal bytes over
+ * different ones (bsdiff; Percival, "Naive differences of executable code", 2003). */
+static int64_t reach(const struct delta_maker *maker, const struct gap *gap, bool forward)
+{
+    int64_t size = gap->to - gap->from, best = 0, best_score = 0, score = 0;
+
+    for (int64_t i = 0; i < size; i++) {
+        int64_t at = forward ? gap->from + i : gap->to - 1 - i;
+
+        score += 2 * equal_at(maker, at, forward ? gap->before : gap->after) - 1;
+        if (score > best_score) {
+            best_score = score;
+            best = i + 1;
+        } else if (score < best_score - 4096) {
+            break;
+        }
+    }
+    return best;
+}
+
+/* Both reach into the same bytes: where to change from one to the other. */
+static int64_t change_over(const struct delta_maker *maker, const struct gap *gap, int64_t from, int64_t to)
+{
+    int64_t best = from, best_score = 0, score = 0;
+
+    for (int64_t at = from; at < to; at++) {
+        score += equal_at(maker, at, gap->before) - equal_at(maker, at, gap->after);
+        if (score > best_score) {
+            best_score = score;
+            best = at + 1;
+        }
+    }
+    return best;
+}
+
+static void fill_gap(struct delta_maker *maker, const struct gap *gap)
+{
+    int64_t near_end = gap->from + (gap->has_before ? reach(maker, gap, true) : 0);
+    int64_t near_start = gap->to - (gap->has_after ? reach(maker, gap, false) : 0);
+
+    if (near_end > near_start)
+        near_end = near_start =
+            gap->before == gap->after ? near_end : change_over(maker, gap, near_start, near_end);
+    add(&maker->plan, DELTA_NEAR, gap->from, near_end - gap->from, gap->from + gap->before);
+    add(&maker->plan, DELTA_FRESH, near_end, near_start - near_end, near_end + gap->before);
+    add(&maker->plan, DELTA_NEAR, near_start, gap->to - near_start, near_start + gap->after);
+}
+
+void delta_plan_make(struct delta_maker *maker)
+{
+    struct gap gap = {.has_before = true};
+
+    for (size_t i = 0; i < maker->matches.count; i++) {
+        const struct delta_match *match = &maker->matches.all[i];
+
+        gap.to = match->at;
+        gap.has_after = !match->self;
+        gap.after = match->place - match->at;
+        fill_gap(maker, &gap);
+        add(&maker->plan, match->self ? DELTA_SELF : DELTA_COPY, match->at, match->length, match->place);
+        gap.from = match->at + match->length;
+        if (!match->self)
+            gap.before = match->place - match->at;
+    }
+    gap.to = maker->new.length;
+    gap.has_after = false;
+    fill_gap(maker, &gap);
+}

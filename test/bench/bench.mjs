@@ -1,0 +1,88 @@
+// The benchmark: bench.mjs [--quick] [--pair NAME] [--part pairs|service]. Prints tables, writes build/bench.json and build/bench/index.html.
+// Run by `make bench`, which has installed and built what is needed. See BENCHMARKS.md.
+import { execFileSync, execSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { build } from '../flow/lib/locum.mjs';
+import { judgements } from './figures.mjs';
+import { Bench, filesOf } from './measure.mjs';
+import { LOCUM_TOOLS } from './locum.mjs';
+import { keepIn } from './packages.mjs';
+import { page } from './page.mjs';
+import { PAIRS } from './pairs.mjs';
+import { pairText, serviceText } from './table.mjs';
+import { TOOLS, VERSIONS } from './tools.mjs';
+
+/* `seconds`: what one step may take; `budget`: after so many seconds no further pair is begun. A quick run ends within three minutes. */
+const QUICK = { scale: 1 / 32, times: 1, seconds: 6, budget: 70 };
+const FULL = { scale: 1, times: 3, seconds: 3600, budget: Infinity };
+
+function options() {
+  const { values } = parseArgs({ options: { quick: { type: 'boolean' }, pair: { type: 'string' }, part: { type: 'string' }, tool: { type: 'string' } } });
+  if (values.pair && !PAIRS.some((pair) => pair.name === values.pair)) {
+    console.error(`There is no pair "${values.pair}". There are: ${PAIRS.map((pair) => pair.name).join(', ')}`);
+    process.exit(2);
+  }
+  return { ...values, ...(values.quick ? QUICK : FULL), pairs: values.part !== 'service', service: values.part ? values.part === 'service' : !values.pair };
+}
+
+const firstLine = (command) => {
+  try { return execSync(command, { stdio: ['ignore', 'pipe', 'ignore'] }).toString().trim().split('\n')[0].trim().replace(/\s+/g, ' '); } catch { return 'not there'; }
+};
+function about(wanted) {
+  const system = /^PRETTY_NAME="(.*)"$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1];
+  return {
+    date: new Date().toISOString().slice(0, 16).replace('T', ' '),
+    machine: { cpu: cpus()[0].model, cores: cpus().length, memory: totalmem(), kernel: release(), system },
+    locum: firstLine('git describe --always --dirty'),
+    versions: Object.fromEntries(VERSIONS.map(([name, command]) => [name, firstLine(command)])),
+    command: ['make bench', wanted.quick && 'QUICK=1', wanted.pair && `PAIR=${wanted.pair}`, wanted.part && `PART=${wanted.part}`].filter(Boolean).join(' '),
+    quick: Boolean(wanted.quick), scale: wanted.scale, times: wanted.times,
+  };
+}
+
+async function measurePair(bench, pair, wanted, folder) {
+  const files = await filesOf(pair, path.join(folder, 'corpus', pair.name), wanted.scale);
+  const row = { name: pair.name, what: pair.what, old_bytes: files.old_bytes, new_bytes: files.new_bytes, tools: [], aims: [] };
+  for (const tool of [...LOCUM_TOOLS, ...TOOLS]) {
+    if (wanted.tool && !wanted.tool.split(',').includes(tool.name)) continue;
+    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${pair.name}: ${tool.name}`);
+    row.tools.push(...await (tool.measure ?? ((...words) => bench.measure(tool, ...words).then((one) => [one])))(files, wanted, folder));
+  }
+  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+  row.aims = judgements(row, pair.aims);
+  console.log(pairText(row));
+  rmSync(path.dirname(files.OLD), { recursive: true, force: true });
+  return row;
+}
+
+async function measurePairs(wanted, folder) {
+  const bench = await Bench.open(path.join(folder, 'work'), { BENCH: path.join(build, 'bench'), LOCUM_DELTA: path.join(build, 'locum-delta') });
+  const rows = [], begun = performance.now();
+  try {
+    for (const pair of PAIRS.filter((one) => (wanted.pair ? one.name === wanted.pair : !wanted.quick || one.quick))) {
+      if (performance.now() - begun > wanted.budget * 1000) console.log(`${pair.name}: not begun, the time of a quick run is over\n`);
+      else rows.push(await measurePair(bench, pair, wanted, folder));
+    }
+  } finally {
+    await bench.close();
+  }
+  return rows;
+}
+
+const wanted = options(), folder = path.join(build, 'bench');
+mkdirSync(folder, { recursive: true });
+keepIn(path.join(folder, 'npm'));
+const result = { ...about(wanted), pairs: [], service: [] };
+console.log(`${result.command} on ${result.machine.cpu}, ${result.machine.cores} cores, ${result.date}\n`);
+if (wanted.pairs) result.pairs = await measurePairs(wanted, folder);
+if (wanted.service && existsSync(new URL('service.mjs', import.meta.url))) {
+  const { measureService } = await import('./service.mjs');
+  result.service = await measureService(wanted, folder);
+  console.log(serviceText(result.service));
+}
+writeFileSync(path.join(build, 'bench.json'), `${JSON.stringify(result, null, 1)}\n`);
+writeFileSync(path.join(folder, 'index.html'), page(result));
+console.log(`\nWritten: ${path.relative('.', path.join(build, 'bench.json'))} and ${path.relative('.', path.join(folder, 'index.html'))}`);

@@ -1,0 +1,28 @@
+// The service beside its peers: each part gives rows (figures.mjs: serviceRow) and measures both sides in the same run, one after the other.
+import { serviceText } from './table.mjs';
+import { serviceRow } from './figures.mjs';
+import { checkins, connections, downloads } from './service_http.mjs';
+import { publishing, fleets } from './service_store.mjs';
+import { adoption, idle, sizes, swapping } from './service_device.mjs';
+
+/* What a quick run does smaller. */
+const QUICK = { load_s: 2, rounds: 1, object_mib: 64, publish_mib: [32, 64], fleets: [1000, 10000], crowd: 100, swaps: 5, idle_s: 8 };
+const FULL = { load_s: 10, rounds: 3, object_mib: 256, publish_mib: [256, 1024], fleets: [10000, 100000], crowd: 1000, swaps: 50, idle_s: 60 };
+
+const PARTS = { checkins, connections, downloads, publishing, fleets, adoption, swapping, idle, sizes };
+
+export async function measureService(wanted, folder) {
+  const rows = [], begun = performance.now();
+  for (const [name, part] of Object.entries(PARTS)) {
+    if (wanted.quick && performance.now() - begun > wanted.budget * 1000) {
+      rows.push(serviceRow(name, name, '', null, [], { note: 'not begun, the time of a quick run is over' }));
+      continue;
+    }
+    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[Kservice: ${name}`);
+    const now = await part(wanted.quick ? QUICK : FULL, folder).catch((error) => [serviceRow(name, name, '', null, [], { note: error.message.split('\n')[0] })]);
+    if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+    console.log(`${serviceText(now)}\n`);
+    rows.push(...now);
+  }
+  return rows;
+}
