@@ -273,7 +273,7 @@ fuzz: $(FUZZ)
 SCALE_DEVICES ?= 100000
 scale: programs flow-programs $(BENCH)
 	@rm -rf $(OUT)/scale
-	@$(BENCH) $(OUT)/scale $(SCALE_DEVICES); ended=$$?; rm -rf $(OUT)/scale; exit $$ended
+	@$(BENCH) $(OUT)/scale $(SCALE_DEVICES); ended=$$?; rm -rf $(OUT)/scale; LOCUM_BUILD=$(OUT) node test/bench/adopt.mjs && exit $$ended
 
 lint:
 	@test/tools/packages --check lint
