@@ -88,6 +88,7 @@ struct app {
     struct app_adoption adoption;
     int listener;
     struct app_link links[APP_LINKS];
+    int64_t complained_ms; /* boot clock, of the last word about the socket in the log; 0: none */
     /* Told after each change of state and of the busy lease. */
     void (*changed)(void *context);
     void *changed_context;
