@@ -18,6 +18,7 @@
 #define SOCKET_NAME "app.sock"
 #define SOCKET_PATH_MOST 107 /* bytes that an app can connect to (unix(7)) */
 #define BUSY_MOST_S 86400
+#define BUSY_EVERY_MS 1000      /* a lease is passed on so often at most, however often the app says it */
 #define COMPLAIN_EVERY_MS 10000 /* an app that babbles must not fill the disk with words about it */
 #define UNTOLD_MS 2000          /* how long an app that cannot answer must stay alive */
 
@@ -211,12 +212,23 @@ static void count_answers(struct app *app)
         adoption_end(app, NULL);
 }
 
-static void heard_busy(struct app *app, int64_t until)
+static void tell_busy(void *context)
 {
-    int64_t most = clock_now() + BUSY_MOST_S;
-    app->busy_until = until < 0 ? 0 : until > most ? most : until;
+    struct app *app = context;
+    app->busy_told_ms = clock_boot_ms();
     if (app->changed != NULL)
         app->changed(app->changed_context);
+}
+
+/* The newest lease is told at once, or with others a little later: the worker must not drown in them. */
+static void heard_busy(struct app *app, int64_t until)
+{
+    int64_t most = clock_now() + BUSY_MOST_S, free_ms = app->busy_told_ms + BUSY_EVERY_MS;
+    app->busy_until = until < 0 ? 0 : until > most ? most : until;
+    if (app->busy_told_ms == 0 || clock_boot_ms() >= free_ms)
+        tell_busy(app);
+    else
+        loop_at(app->loop, &app->tell_busy, free_ms, tell_busy, app);
 }
 
 /* One line of the app. False: it is none of the contract's. */
