@@ -280,7 +280,7 @@ fuzz: $(FUZZ)
 SCALE_DEVICES ?= 100000
 scale: programs flow-programs $(BENCH)
 	@rm -rf $(OUT)/scale
-	@$(BENCH) $(OUT)/scale $(SCALE_DEVICES); ended=$$?; rm -rf $(OUT)/scale; exit $$ended
+	@$(BENCH) $(OUT)/scale $(SCALE_DEVICES); ended=$$?; rm -rf $(OUT)/scale; LOCUM_BUILD=$(OUT) node test/bench/adopt.mjs && exit $$ended
 
 # --- the benchmark: programs of one file each -------------------------------------------------------------------------
 BENCH_PROGRAMS := $(OUT)/bench/measured $(OUT)/bench/once

@@ -264,6 +264,7 @@ void app_end(struct app *app)
     loop_cancel(app->loop, &app->restart);
     loop_cancel(app->loop, &app->kill);
     loop_cancel(app->loop, &app->watch_log);
+    loop_cancel(app->loop, &app->tell_busy);
     if (app->pidfd >= 0)
         loop_forget(app->loop, app->pidfd);
     fd_close(&app->pidfd);

@@ -77,17 +77,19 @@ struct app {
     int64_t since;      /* Unix seconds of the present state */
     int64_t started_ms; /* boot clock, of the last start */
     int64_t backoff_ms;
-    int64_t busy_until; /* Unix seconds */
-    char reason[200];   /* of APP_FAILED */
+    int64_t busy_until;   /* Unix seconds */
+    int64_t busy_told_ms; /* boot clock, of the last time that `changed` was told of it; 0: never */
+    char reason[200];     /* of APP_FAILED */
     char socket_path[4096];
     char *variables[3];
-    struct loop_timer restart, kill, watch_log;
+    struct loop_timer restart, kill, watch_log, tell_busy;
     app_done *stopped;
     void *stopped_context;
     struct app_health health;
     struct app_adoption adoption;
     int listener;
     struct app_link links[APP_LINKS];
+    int64_t complained_ms; /* boot clock, of the last word about the socket in the log; 0: none */
     /* Told after each change of state and of the busy lease. */
     void (*changed)(void *context);
     void *changed_context;

@@ -18,7 +18,9 @@
 #define SOCKET_NAME "app.sock"
 #define SOCKET_PATH_MOST 107 /* bytes that an app can connect to (unix(7)) */
 #define BUSY_MOST_S 86400
-#define UNTOLD_MS 2000 /* how long an app that cannot answer must stay alive */
+#define BUSY_EVERY_MS 1000      /* a lease is passed on so often at most, however often the app says it */
+#define COMPLAIN_EVERY_MS 10000 /* an app that babbles must not fill the disk with words about it */
+#define UNTOLD_MS 2000          /* how long an app that cannot answer must stay alive */
 
 /* An app can only connect to a short path. When the state folder's is too long, the socket lies in a folder
  * of its own beside it. */
@@ -61,6 +63,15 @@ bool app_links_open(struct app *app, struct error *err)
         return false;
     return loop_watch(app->loop, app->listener, POLLIN, accept_app, app) ||
            error_set(err, ERROR_LIMIT, "too many descriptors");
+}
+
+static bool may_complain(struct app *app)
+{
+    int64_t now = clock_boot_ms();
+    if (app->complained_ms != 0 && now - app->complained_ms < COMPLAIN_EVERY_MS)
+        return false;
+    app->complained_ms = now;
+    return true;
 }
 
 static void drop(struct app_link *one)
@@ -176,8 +187,9 @@ static void accept_app(void *context, short events)
     pid_t ours = app->pid > 0 ? app->pid : app->deputy;
     bool is_app = ours > 0 && pid_is_below(pid, ours);
     if (!is_app || one == NULL) {
-        log_event(LOG_WARNING, "app.socket", "peer=%d refused=\"%s\"", (int)pid,
-                  is_app ? "too many connections" : "neither the app nor its child");
+        if (may_complain(app))
+            log_event(LOG_WARNING, "app.socket", "peer=%d refused=\"%s\"", (int)pid,
+                      is_app ? "too many connections" : "neither the app nor its child");
         link_close(link);
         return;
     }
@@ -200,12 +212,23 @@ static void count_answers(struct app *app)
         adoption_end(app, NULL);
 }
 
-static void heard_busy(struct app *app, int64_t until)
+static void tell_busy(void *context)
 {
-    int64_t most = clock_now() + BUSY_MOST_S;
-    app->busy_until = until < 0 ? 0 : until > most ? most : until;
+    struct app *app = context;
+    app->busy_told_ms = clock_boot_ms();
     if (app->changed != NULL)
         app->changed(app->changed_context);
+}
+
+/* The newest lease is told at once, or with others a little later: the worker must not drown in them. */
+static void heard_busy(struct app *app, int64_t until)
+{
+    int64_t most = clock_now() + BUSY_MOST_S, free_ms = app->busy_told_ms + BUSY_EVERY_MS;
+    app->busy_until = until < 0 ? 0 : until > most ? most : until;
+    if (app->busy_told_ms == 0 || clock_boot_ms() >= free_ms)
+        tell_busy(app);
+    else
+        loop_at(app->loop, &app->tell_busy, free_ms, tell_busy, app);
 }
 
 /* One line of the app. False: it is none of the contract's. */
@@ -235,10 +258,11 @@ static void hear_all(struct app_link *one)
     struct error err = {0};
     const struct json *line;
     while (one->link != NULL && (line = link_next(one->link, &arena, &err)) != NULL)
-        if (!heard(one, line))
+        if (!heard(one, line) && may_complain(one->app))
             log_event(LOG_WARNING, "app.socket", "why=\"a line without adopted, rejected or busy_until\"");
     if (one->link != NULL && err.kind != ERROR_NONE) {
-        log_event(LOG_WARNING, "app.socket", "error=\"%s\"", err.text);
+        if (may_complain(one->app))
+            log_event(LOG_WARNING, "app.socket", "error=\"%s\"", err.text);
         drop(one);
     }
 }

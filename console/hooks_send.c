@@ -181,6 +181,17 @@ static bool log_trim(struct db_conn *conn, const char *hook, struct error *err)
     return db_run(query, NULL, err);
 }
 
+/* Who did not answer at all is not asked for the next one at once: each would hold up the other hooks. */
+static bool others_rest(struct db_conn *conn, const struct delivery *delivery, struct error *err)
+{
+    struct db_query *query =
+        db_query(conn, "UPDATE hook_delivery SET next_at = :next WHERE hook = :hook AND next_at < :next");
+
+    db_bind_integer(query, ":next", clock_now() + WAIT_FIRST_S);
+    db_bind_text(query, ":hook", delivery->hook);
+    return db_run(query, NULL, err);
+}
+
 static bool outcome_write(struct console *console, const struct delivery *delivery, struct error *err)
 {
     bool again = delivery->error && delivery->attempt + 1 < HOOK_ATTEMPTS;
@@ -197,7 +208,8 @@ static bool outcome_write(struct console *console, const struct delivery *delive
     db_bind_text(query, ":error", delivery->error);
     db_bind_integer(query, ":next", again ? clock_now() + hook_wait_s(delivery->attempt + 1) : 0);
     db_bind_integer(query, ":id", delivery->id);
-    if (db_run(query, NULL, err) && log_trim(conn, delivery->hook, err))
+    if (db_run(query, NULL, err) && (delivery->status || others_rest(conn, delivery, err)) &&
+        log_trim(conn, delivery->hook, err))
         return db_commit(conn, err);
     db_done(conn);
     return false;

@@ -23,13 +23,21 @@ static const struct cli_option common_options[] = {
     {0},
 };
 
+/* What a person types and what it does; an ellipsis is one column wide, though not one byte. */
+static void print_help_row(FILE *out, int width, const char *left, const char *help)
+{
+    for (const char *c = left; *c; c++)
+        width += ((unsigned char)*c & 0xc0) == 0x80;
+    fprintf(out, "  %-*s %s\n", width, left, help);
+}
+
 static void print_options(FILE *out, const struct cli_option *options)
 {
     for (; options && options->name; options++) {
         char left[64];
         snprintf(left, sizeof left, "--%s%s%s", options->name, options->value ? " " : "",
                  options->value ? options->value : "");
-        fprintf(out, "  %-26s %s\n", left, options->help);
+        print_help_row(out, 26, left, options->help);
     }
 }
 
@@ -46,14 +54,14 @@ static void print_help(FILE *out, const char *noun)
 {
     fputs("usage: locum COMMAND …\n\n", out);
     if (!noun)
-        fprintf(out, "  %-38s %s\n", "serve --data DIR", "run the console (locum serve --help)");
+        print_help_row(out, 38, "serve --data DIR", "run the console (locum serve --help)");
     for (const struct command *c = cli_commands; c->noun; c++) {
         if (noun && strcmp(noun, c->noun) != 0)
             continue;
         char left[80];
         snprintf(left, sizeof left, "%s%s%s %s", c->noun, c->verb ? " " : "", c->verb ? c->verb : "",
                  c->arguments);
-        fprintf(out, "  %-38s %s\n", left, c->help);
+        print_help_row(out, 38, left, c->help);
     }
     fputs(
         "\n`locum COMMAND --help` shows the options of one. Exit codes: 0 done, 1 failed, 2 usage, 3 not "

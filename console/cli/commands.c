@@ -38,7 +38,7 @@ static const struct cli_option release_options[] = {
     {0},
 };
 static const struct cli_option withdraw_options[] = {
-    {"reason", "TEXT", OPTION_ONE, "why, for the audit log and the history"},
+    {"reason", "TEXT", OPTION_ONE, "why, for the audit log and the history (needed)"},
     {0},
 };
 static const struct cli_option asset_list_options[] = {
@@ -187,8 +187,8 @@ const struct command cli_commands[] = {
      cli_asset_publish},
     {"asset", "release", "PRODUCT/ASSET V", 1, 2, "devices of the product run V from their next check-in on",
      release_options, cli_asset_release},
-    {"asset", "withdraw", "PRODUCT/ASSET V", 2, 2, "offer V to nobody any more, and list who runs it",
-     withdraw_options, cli_asset_withdraw},
+    {"asset", "withdraw", "PRODUCT/ASSET V", 2, 2,
+     "offer V to nobody any more, for good, and list who runs it", withdraw_options, cli_asset_withdraw},
     {"asset", "list", "", 0, 0, "all assets", asset_list_options, cli_asset_list},
     {"asset", "show", "PRODUCT/ASSET", 1, 1, "an asset and its versions", NULL, cli_asset_show},
     {"asset", "history", "PRODUCT/ASSET", 1, 1, "who published and released what, when and why (from git)",

@@ -274,7 +274,12 @@ static const char *line_of(struct cli *cli, const struct json *rollout)
 
     for (const struct json *one = counts ? counts->first : NULL; one; one = one->next)
         line = arena_printf(&cli->arena, "%s  %s %lld", line, one->key, (long long)one->integer);
-    return why ? arena_printf(&cli->arena, "%s  (%s)", line, cli_safe(cli, why)) : line;
+    if (why)
+        line = arena_printf(&cli->arena, "%s  (%s)", line, cli_safe(cli, why));
+    if (string_is(cli_cell(cli, rollout, "state"), "held"))
+        line =
+            arena_printf(&cli->arena, "%s; it waits for a person: resume, retry, roll-back or abort", line);
+    return line;
 }
 
 static int rollout_wait(struct cli *cli, int64_t id)

@@ -12,11 +12,11 @@
 
 #define NEWS_MOST 1000 /* devices looked at in a step */
 #define LATE_MOST 500
-#define LOOK_MS 15    /* of a step, for what devices said */
-#define LATE_MS 5     /* of a step, for deadlines */
-#define TURN_MS 10    /* of a step, for the next devices */
-#define CUT_OFF_S 300 /* a draft whose version was being listed when the console died */
-#define WARM_S 60
+#define LOOK_MS 15         /* of a step, for what devices said */
+#define LATE_MS 5          /* of a step, for deadlines */
+#define TURN_MS 10         /* of a step, for the next devices */
+#define CUT_OFF_S 300      /* a draft whose version was being listed when the console died */
+#define WARM_S 60          /* as long as an idle device may stay away */
 #define WARM_AGAIN_MS 5000 /* a stage that begins makes others the next */
 #define WARM_MOST 2000     /* devices of the next step that come often */
 #define JOIN_MS 5000       /* and a second more for each thousand devices of the fleet */
@@ -234,7 +234,8 @@ static void tell(struct console *console)
     pthread_mutex_unlock(&rollouts->acts);
 }
 
-/* Who is asked next comes often already: those of this stage, then of the next. */
+/* Who is asked next comes often already: those of this stage, then of the next; where stages follow each
+ * other sooner than an idle device comes, of the one after it as well. */
 static bool warm(struct console *console, struct error *err)
 {
     if (clock_boot_ms() - console->rollouts->warmed_ms < WARM_AGAIN_MS && console->rollouts->warmed_ms)
@@ -245,9 +246,10 @@ static bool warm(struct console *console, struct error *err)
         return false;
     struct db_query *query =
         db_query(conn, "SELECT a.device_id FROM rollout r JOIN rollout_assignment a ON a.rollout_id = r.id"
-                       " AND a.state = 'pending' AND a.stage <= r.stage + 1"
+                       " AND a.state = 'pending' AND a.stage <= r.stage + 1 + (r.soak_s < :idle)"
                        " WHERE r.state IN ('running', 'soaking', 'awaiting_approval') LIMIT :most");
     int64_t until = clock_now() + WARM_S;
+    db_bind_integer(query, ":idle", WARM_S);
     db_bind_integer(query, ":most", WARM_MOST);
     fleet_lock(console->fleet);
     while (db_step(query)) {

@@ -40,6 +40,15 @@ static void app_answer(int fd, const char *mode, const char *set)
 {
     if (strcmp(mode, "adopt") == 0)
         dprintf(fd, "{\"adopted\":\"%s\"}\n", set);
+    if (strcmp(mode, "babble") == 0) {
+        for (int i = 0; i < 5000; i++)
+            dprintf(fd, "{}\n");
+        dprintf(fd, "{\"adopted\":\"%s\"}\n", set);
+    }
+    for (int i = 0; strcmp(mode, "flood") == 0 && i < 50000; i++)
+        dprintf(fd, "{\"busy_until\":%d}\n", i);
+    if (strcmp(mode, "flood") == 0)
+        dprintf(fd, "{\"adopted\":\"%s\"}\n", set);
     if (strcmp(mode, "reject") == 0)
         dprintf(fd, "{\"rejected\":\"%s\",\"reason\":\"bad model\"}\n", set);
     if (strcmp(mode, "die") == 0 && strcmp(set, "0") != 0)
@@ -149,6 +158,30 @@ static void a_busy_lease_is_passed_on(void **state)
     bench_hello(&bench, true, &answer);
     assert_in_range(json_integer(json_get(answer, "app"), "busy_until", 0), clock_now() + 30,
                     clock_now() + 61);
+    bench_end(&bench);
+}
+
+static void the_log_does_not_repeat_what_an_app_babbles(void **state)
+{
+    (void)state;
+    struct bench bench;
+    start_speaking(&bench, "babble", "");
+    assert_true(bench_ok(adopt(&bench)));
+    const char *log = bench_read(&bench, "keeper.log");
+    assert_non_null(strstr(log, "a line without adopted"));
+    assert_true(strlen(log) < 16 << 10);
+    bench_end(&bench);
+}
+
+static void a_flood_of_leases_is_passed_on_now_and_then(void **state)
+{
+    (void)state;
+    struct bench bench;
+    start_speaking(&bench, "flood", "");
+    bench_await_file(&bench, "heard.txt", "set");
+    poll(NULL, 0, 1500); /* nobody reads what the keeper says meanwhile */
+    assert_true(bench_ok(adopt(&bench)));
+    assert_null(strstr(bench_read(&bench, "keeper.log"), "keeper.send"));
     bench_end(&bench);
 }
 
@@ -464,6 +497,8 @@ int main(int argc, char **argv)
         bench_test(a_set_is_refused_when_the_app_dies_of_it),
         bench_test(an_app_that_does_not_answer_is_asked_for_its_health),
         bench_test(a_busy_lease_is_passed_on),
+        bench_test(the_log_does_not_repeat_what_an_app_babbles),
+        bench_test(a_flood_of_leases_is_passed_on_now_and_then),
         bench_test(a_stranger_at_the_apps_socket_is_turned_away),
         bench_test(an_app_that_ends_is_started_again),
         bench_test(a_program_that_is_missing_is_said_and_tried_again),

@@ -36,6 +36,8 @@ struct crowd {
     size_t known_count;
     struct sim *sims;
     size_t count, at, returned;
+    struct sim **on; /* who is on an image, in the order in which they end: a ring */
+    size_t on_first, on_count;
     int64_t checkins, first;
     bool watched;
 };
@@ -71,6 +73,7 @@ struct crowd *crowd_seed(struct db *db, size_t count)
     MUST(conn, err);
     crowd->count = count;
     crowd->sims = calloc(count, sizeof *crowd->sims);
+    crowd->on = calloc(count, sizeof(struct sim *));
     for (size_t n = 0; n < count; n++) {
         private_key_make(&crowd->sims[n].key);
         insert(conn, &crowd->sims[n], n);
@@ -90,6 +93,7 @@ void crowd_know(struct crowd *crowd, const char *version, const char *manifest)
 
 void crowd_free(struct crowd *crowd)
 {
+    free(crowd->on);
     free(crowd->sims);
     free(crowd);
 }
@@ -238,6 +242,7 @@ static void runs_take(struct crowd *crowd, struct console *console, struct sim *
         sim->campaign = json_integer(run, "campaign", 0);
         sim->ends_ms = clock_boot_ms() + IMAGE_MS;
         sim->on = ON_IMAGE;
+        crowd->on[(crowd->on_first + crowd->on_count++) % crowd->count] = sim;
         taken(crowd);
         tell(console, sim, &arena,
              arena_printf(&arena, "[%s,%s,%s]", report(&arena, sim, "downloading", ""),
@@ -256,7 +261,23 @@ static void run_end(struct crowd *crowd, struct console *console, struct sim *si
              report(&arena, sim, "uploading", proof),
              report(&arena, sim, "done", ",\"capture\":\"none\",\"capture_reason\":\"nothing asked\"")));
     sim->on = ON_NOTHING;
+    sim->come_ms = clock_boot_ms();
     crowd->returned++;
+}
+
+/* Those whose time on the image is over. */
+static void runs_end(struct crowd *crowd, struct console *console, int64_t until)
+{
+    while (crowd->on_count) {
+        struct sim *sim = crowd->on[crowd->on_first];
+        int64_t now = clock_boot_ms();
+
+        if (sim->ends_ms > now || now >= until)
+            return;
+        crowd->on_first = (crowd->on_first + 1) % crowd->count;
+        crowd->on_count--;
+        run_end(crowd, console, sim);
+    }
 }
 
 /* --- coming
@@ -292,13 +313,10 @@ void crowd_live(struct crowd *crowd, struct console *console, int64_t haste, int
     const struct timespec rest = {.tv_nsec = 2000000};
     int64_t now = clock_boot_ms(), until = now + ms, before = crowd->checkins;
 
+    runs_end(crowd, console, now + ms / 2);
     for (size_t i = 0; i < crowd->count && now < until; i++) {
         struct sim *sim = &crowd->sims[crowd->at++ % crowd->count];
 
-        if (sim->on == ON_IMAGE && sim->ends_ms <= now) {
-            run_end(crowd, console, sim);
-            sim->come_ms = now;
-        }
         if (sim->come_ms > now)
             continue;
         come(crowd, console, sim, haste);

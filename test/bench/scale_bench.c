@@ -394,12 +394,6 @@ static bool some_run_2(struct bench *bench, int64_t id)
     return crowd_runs(bench->crowd, "2.0.0") > bench->devices / 4;
 }
 
-static bool some_returned(struct bench *bench, int64_t id)
-{
-    (void)id;
-    return crowd_returned(bench->crowd) >= RETURNED || crowd_returned(bench->crowd) >= bench->devices / 10;
-}
-
 static bool row_is(struct bench *bench, const char *sql, int64_t id)
 {
     struct error err = {0};
@@ -413,15 +407,24 @@ static bool row_is(struct bench *bench, const char *sql, int64_t id)
     return is;
 }
 
+static bool some_returned(struct bench *bench, int64_t id)
+{
+    size_t returned = crowd_returned(bench->crowd);
+
+    return (returned >= RETURNED || returned >= bench->devices / 10) &&
+           !row_is(bench,
+                   "SELECT 1 FROM run_count WHERE campaign_id = :id AND state = 'queued' AND count > 0", id);
+}
+
 static bool rollout_over(struct bench *bench, int64_t id)
 {
     return row_is(bench, "SELECT 1 FROM rollout WHERE id = :id AND state IN ('completed', 'rolled_back')",
                   id);
 }
 
-static bool campaign_over_now(struct bench *bench, int64_t id)
+static bool run_over(struct bench *bench, int64_t id)
 {
-    return row_is(bench, "SELECT 1 FROM campaign WHERE id = :id AND state = 'ended'", id);
+    return row_is(bench, "SELECT 1 FROM run WHERE campaign_id = :id AND state = 'aborted'", id);
 }
 
 static bool group_full(struct bench *bench, int64_t id)
@@ -518,7 +521,7 @@ static void campaign_phase(struct bench *bench)
     int64_t id = begin(bench, "campaign", "/api/v1/campaigns",
                        "{\"image\":\"demo/look@1.0.0\",\"filter\":\"product:demo\",\"duration_s\":30,"
                        "\"device_deadline_s\":3600,\"ticket\":\"T-1\",\"reason\":\"bench\"}");
-    until(bench, "campaign: 1,000 or a tenth are back, the others have begun", some_returned, id);
+    until(bench, "campaign: all are ordered, 1,000 or a tenth are back", some_returned, id);
     page_print(bench, "campaign", "campaigns", id);
     steps_print(bench, "campaign");
     counters_check(bench);
@@ -526,7 +529,7 @@ static void campaign_phase(struct bench *bench)
     figures_head("its end: who has not begun is cancelled, the others are asked back");
     snprintf(path, sizeof path, "/api/v1/campaigns/%lld/end", (long long)id);
     change(bench, "campaign's end: the request is answered", path, "{}");
-    until(bench, "campaign's end: over", campaign_over_now, id);
+    until(bench, "campaign's end: nobody is on the image any more", run_over, id);
     steps_print(bench, "campaign's end");
     counters_check(bench);
 }

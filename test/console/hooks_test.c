@@ -291,6 +291,25 @@ static void an_error_does_not_tell_the_path(void **state)
     assert_null(strstr(newest(small, &arena), "/in"));
 }
 
+static void who_does_not_answer_holds_up_others_once_and_not_for_all_that_waits(void **state)
+{
+    struct small *small = *state;
+    struct receiver receiver;
+    char secret[HOOK_SECRET_SIZE];
+    ARENA(arena);
+
+    receiver_start(&receiver, (const int[]){204, 0});
+    receiver_stop(&receiver);
+    make(small, "pager", receiver.port, secret);
+    for (int i = 0; i < 3; i++)
+        tell(small, "alarm");
+    assert_true(send_round(small));
+    assert_false(send_round(small));
+    small_wait(small, 6);
+    assert_true(send_round(small));
+    assert_false(send_round(small));
+}
+
 static void nobody_there_is_given_up_after_eight_attempts(void **state)
 {
     static const int statuses[] = {200, 0};
@@ -404,6 +423,7 @@ int main(void)
         SMALL_TEST(a_delivery_that_fails_comes_again_later_and_is_then_over),
         SMALL_TEST(an_answer_without_end_is_not_waited_for),
         SMALL_TEST(an_error_does_not_tell_the_path),
+        SMALL_TEST(who_does_not_answer_holds_up_others_once_and_not_for_all_that_waits),
         SMALL_TEST(nobody_there_is_given_up_after_eight_attempts),
         SMALL_TEST(a_hook_is_told_what_it_asked_for_only_and_its_end_takes_all),
         SMALL_TEST(no_more_than_a_thousand_wait_and_as_many_are_remembered),

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static struct serving world;
 
@@ -195,7 +196,16 @@ static void a_name_is_closed_after_five_failures_even_with_the_right_password(vo
     sign_in(&arena, "admin", ADMIN_PASSWORD);
 }
 
-static int64_t refusal_ms(const char *name)
+/* Computing time, of client and server: other programs on the machine do not count. */
+static int64_t spent_us(void)
+{
+    struct timespec spent;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+    return (int64_t)spent.tv_sec * 1000000 + spent.tv_nsec / 1000;
+}
+
+static int64_t refusal_us(const char *name)
 {
     int64_t best = INT64_MAX;
     TEXT(answer);
@@ -203,11 +213,11 @@ static int64_t refusal_ms(const char *name)
     char *body = arena_printf(&arena, "{\"name\":\"%s\",\"password\":\"wrong wrong\"}", name);
 
     for (int i = 0; i < 3; i++) {
-        int64_t began = clock_boot_ms();
+        int64_t began = spent_us();
 
         assert_int_equal(ask("POST", "/api/v1/session", "", body, &answer), 401);
-        if (clock_boot_ms() - began < best)
-            best = clock_boot_ms() - began;
+        if (spent_us() - began < best)
+            best = spent_us() - began;
     }
     return best;
 }
@@ -218,7 +228,7 @@ static void an_unknown_name_is_refused_as_slowly_as_a_known_one(void **state)
 
     (void)state;
     add_operator(&arena, "karl", "viewer");
-    int64_t known = refusal_ms("karl"), unknown = refusal_ms("nobody-at-all");
+    int64_t known = refusal_us("karl"), unknown = refusal_us("nobody-at-all");
     assert_true(unknown * 2 >= known);
     assert_true(known * 2 >= unknown);
 }

@@ -554,6 +554,31 @@ static void a_device_may_restart_in_its_soak(void **state)
     check_state(id, "running"); /* its next stage */
 }
 
+/* Devices that come often because their turn is near. */
+static int often(void)
+{
+    int count = 0;
+
+    for (int i = 0; i < DEVICES; i++)
+        count += devices[i]->warm_until > clock_now();
+    return count;
+}
+
+static void who_is_next_comes_often_and_after_short_stages_who_comes_then(void **state)
+{
+    ARENA(arena);
+    struct rollout_plan plan = plan_of(&arena, DEVICES);
+
+    (void)state;
+    int64_t id = create(&plan);
+    assert_int_equal(often(), 4); /* of the second stage */
+    act(id, ROLLOUT_ABORT);
+    restart(); /* nobody is waited for, and it looks at once */
+    plan.soak_s = 59;
+    create(&plan);
+    assert_int_equal(often(), 9);
+}
+
 static void execute(const char *what, int64_t device_id)
 {
     struct error err = {0};
@@ -1097,6 +1122,7 @@ int main(void)
         ROLLOUT_TEST(an_applied_device_is_watched_until_the_rollout_is_over),
         ROLLOUT_TEST(a_soak_is_not_passed_in_silence),
         ROLLOUT_TEST(a_device_may_restart_in_its_soak),
+        ROLLOUT_TEST(who_is_next_comes_often_and_after_short_stages_who_comes_then),
         ROLLOUT_TEST(who_cannot_take_it_is_skipped_with_the_reason),
         ROLLOUT_TEST(two_rollouts_of_an_asset_do_not_share_a_device),
         ROLLOUT_TEST(a_person_aborts_excludes_and_asks_again),

@@ -434,14 +434,14 @@ static void a_second_person_approves_and_nobody_approves_their_own(void **state)
     assert_refused(campaign_approve(field->diagnostics, id + 1, "bob", &err), err, ERROR_MISSING);
 }
 
-static void more_time_for_who_waits_for_approval_does_not_end_the_waiting(void **state)
+static void who_waits_for_approval_gets_no_more_time_and_goes_on_waiting(void **state)
 {
     struct field *field = *state;
     struct error err = {0};
 
     field->approvals = 2;
     int64_t id = field_campaign(field, 1, 0, 0);
-    assert_ok(campaign_extend(field->diagnostics, id, 1, NULL, 0, 45, "ada", &err), err);
+    assert_refused(campaign_extend(field->diagnostics, id, 1, NULL, 0, 45, "ada", &err), err, ERROR_CONFLICT);
     field_wait(field, 3600);
     assert_state(id, 0, "queued");
 }
@@ -651,7 +651,7 @@ int main(void)
         FIELD_TEST(the_new_end_that_a_device_tells_is_taken_while_it_runs_and_within_its_order),
         FIELD_TEST(a_second_person_approves_and_nobody_approves_their_own),
         FIELD_TEST(a_plan_that_its_image_is_not_signed_for_is_refused),
-        FIELD_TEST(more_time_for_who_waits_for_approval_does_not_end_the_waiting),
+        FIELD_TEST(who_waits_for_approval_gets_no_more_time_and_goes_on_waiting),
         FIELD_TEST(a_withdrawn_image_is_in_no_new_campaign),
         FIELD_TEST(a_campaign_that_repeats_is_held_when_its_image_is_withdrawn),
         FIELD_TEST(an_order_has_sixteen_runs_and_who_comes_after_them_waits),

@@ -212,6 +212,9 @@ test('unknown words and flags exit with 2 and say what there is; --help exits wi
     assert.equal(result.code, 0, `${args}`);
     assert.match(result.stdout, /locum/);
   }
+  const rows = (await world.locum('--help')).stdout.split('\n').filter((row) => /^ {2}\S/.test(row));
+  assert.ok(rows.length > 40);
+  for (const row of rows) assert.match(row, /^.{40} \S/, 'each help begins in the same column, an ellipsis before it or not');
   const agent = await run(path.join(build, 'locum-agent'), ['run', '--nonsense']);
   assert.equal(agent.code, 2);
   assert.equal((await run(path.join(build, 'locum-agent'), ['--help'])).code, 0);

@@ -85,6 +85,7 @@ test('a bad version is held by its gate with the figures, and rolled back to wha
   const held = await reaches(id, ['held']);
   assert.equal(held.reason.code, 'max_failures');
   assert.match(held.reason.text, /2 of 2 devices of stage 1 failed/);
+  assert.match((await world.locum('rollout', 'watch', String(id), '--timeout', '1s')).stderr, /it waits for a person: resume, retry, roll-back or abort/);
   const [failure] = await world.api('GET', `/rollouts/${id}/failures`);
   assert.equal(failure.result, 8);
   assert.equal(failure.devices, 2);

@@ -100,7 +100,7 @@ test('a capture that is not there, or too few, is said in words', { skip }, asyn
   await visit(page, world, '/compare?c=1');
   await page.getByText('Choose 2 to 8 captures in the list, then compare them.').waitFor();
   await visit(page, world, '/compare?c=1&c=9999');
-  await page.getByText('Could not load the captures.').waitFor();
+  await page.getByText('Could not load the captures:').waitFor();
 });
 
 test('what of each device is here, what is missing and why, and all of it as one tar', { skip }, async () => {

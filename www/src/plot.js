@@ -27,7 +27,7 @@ function ticks(from, to, step, shift = 0) {
 const number = (step) => {
     const digits = Math.max(0, Math.min(9, -Math.floor(Math.log10(step))));
     const format = new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-    return (value) => (Math.abs(value) >= 1e12 || (step < 1e-9) ? value.toExponential(2) : format.format(value));
+    return (value) => (Math.abs(value) >= 1e12 || (step < 1e-9) ? value.toExponential(2) : format.format(value || 0)); // never "-0"
 };
 
 const two = (n, size = 2) => String(n).padStart(size, "0");

@@ -26,7 +26,7 @@ export function Campaign({ id }) {
     const c = campaign.data;
     return (
         <Page title={`Campaign ${id}`} crumbs={[["Campaigns", "/campaigns"]]}
-            lead={c && <><State name={stateName(c)} /> <span class="muted">{c.image.asset} {c.image.version}, {plural(c.devices, "device")}{c.next_at && c.state !== "ended" && <> · next in <Left at={c.next_at} /></>}</span></>}
+            lead={c && <><State name={stateName(c)} /> <span class="muted">{c.image.asset} {c.image.version}, {plural(c.devices, "device")}{c.next_at && c.state !== "ended" && <> · next <Left at={c.next_at} before="in " /></>}</span></>}
             actions={c && <CampaignActions campaign={c} open={setOpen} />}>
             <Loaded of={campaign} what={`campaign ${id}`} rows={4}>
                 {(c) => (

@@ -209,7 +209,7 @@ function Plan({ plan, body, limits }) {
     const rows = [
         ["match", plural(plan.matches, "device")],
         plan.offline > 0 && ["not in touch", `${number(plan.offline)}: ${plan.offline === 1 ? "it begins" : "they begin"} when back in time, else skipped`],
-        plan.busy > 0 && ["busy", `${number(plan.busy)} on another image: after it has returned`],
+        plan.busy > 0 && ["busy", `${number(plan.busy)} on another image or ordered to one: never on two at once`],
         plan.unable.length > 0 && ["unable", <Unable list={plan.unable} />],
         ["collects", `${bytes(plan.bytes_most)} at most`],
         ...settingsWords(body, limits).filter(([what]) => !["for how long", "at once"].includes(what) && (what !== "most failures" || body.max_failures)),

@@ -82,7 +82,7 @@ export function Failure({ error, what, retry, old }) {
         <div class="note tone-danger" role="alert">
             <Icon name="cross" />
             <div>
-                <p><strong>Could not load {what}.</strong> {error.message}</p>
+                <p><strong>Could not load {what}:</strong> {error.message}</p>
                 <p class="muted">
                     {error.hint && <>{error.hint} </>}
                     {absolute(error.time ?? new Date())}

@@ -13,13 +13,13 @@ export function Time({ at, both = false, none = "–" }) {
     );
 }
 
-/* Time left until `at`; past it, by how much when `over` says how to call that, else that it is now. */
-export function Left({ at, over }) {
+/* Time left until `at`; past it, by how much when `over` says how to call that, else that it is now; `before` stands before a time that is left: "in 5:00", but "now". */
+export function Left({ at, over, before = "" }) {
     if (!at) return <span class="muted">–</span>;
     const s = (new Date(at) - now.value) / 1000;
     return (
         <time datetime={at} title={absolute(new Date(at))} class="time num">
-            {s > 7200 ? duration(s) : s >= 0 ? countdown(s) : over === undefined ? "now" : `${over} ${countdown(-s)}`.trim()}
+            {s >= 0 && before}{s > 7200 ? duration(s) : s >= 0 ? countdown(s) : over === undefined ? "now" : `${over} ${countdown(-s)}`.trim()}
         </time>
     );
 }
