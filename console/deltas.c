@@ -19,7 +19,7 @@
 #define GOOD 8     /* a delta of an eighth is taken without looking for a better one */
 #define AGAIN_S 60 /* what failed is not tried again so soon, and what is done is not looked at */
 #define DECIDED_S (30 * 86400)
-#define BYTES_PER_S (64 << 20) /* of making, as a guess for Retry-After */
+#define BYTES_PER_S (256 << 20) /* of making, as a guess for Retry-After */
 #define RETRY_MOST_S 5
 
 /* --- what is asked
