@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define RUNS 4096               /* of a block: half as many again may come of cutting them for elements */
+#define RUNS (DELTA_RUNS / 2)   /* of a block; as many again may come of cutting them for elements */
 #define FEED (1 << 20)          /* bytes for the chunks between looks at `cancel` */
 #define HOPELESS_FROM (1 << 20) /* a smaller file is tried in full */
 #define SMALLEST_COPY 8         /* a shorter one costs more in the table than it saves */

@@ -393,7 +393,7 @@ static void code_window(struct delta_coder *coder, struct delta_block *block)
         coder->window = delta_window_new(&maker->old, maker->thorough ? DELTA_WINDOW : DELTA_WINDOW / 3);
     if (!delta_window_find(coder->window, coder->fresh.bytes, coder->fresh.size, &place, &length))
         return;
-    int level = !maker->thorough ? 3 : coder->fresh.size < (64 << 10) ? 9 : 19;
+    int level = !maker->thorough ? 3 : coder->fresh.size < (64 << 10) ? 9 : 17;
     size_t coded = squeeze_window(coder, level, &coder->fresh, maker->old.bytes + place, (size_t)length);
     keep_trial(coder, &coder->fresh, (struct shape_name){DELTA_PREFIX, 1}, coded);
     if (coder->fresh.said.coding != DELTA_PREFIX)
