@@ -19,7 +19,7 @@
 #define GOOD 8     /* a delta of an eighth is taken without looking for a better one */
 #define AGAIN_S 60 /* what failed is not tried again so soon, and what is done is not looked at */
 #define DECIDED_S (30 * 86400)
-#define BYTES_PER_S (64 << 20) /* of making, as a guess for Retry-After */
+#define BYTES_PER_S (256 << 20) /* of making, as a guess for Retry-After */
 #define RETRY_MOST_S 5
 
 /* --- what is asked
@@ -118,7 +118,9 @@ bool deltas_choose(struct deltas *deltas, int64_t device_id, const char *new, co
     struct best best = best_known(deltas, &job, here);
     job_key(&job);
     pthread_mutex_lock(&deltas->lock);
-    bool decided = (job_is_decided(deltas, job.key) && !best.untried) || best.first ||
+    int64_t at = job_decided_at(deltas, job.key);
+    /* What was decided and is not there went for the quota: it is made again, but not again and again. */
+    bool decided = (at && (!best.untried || clock_now() < at + AGAIN_S)) || best.first ||
                    (best.old && best.known.length <= choice->whole / GOOD);
     bool made = !decided && job_queue(deltas, &job);
     pthread_mutex_unlock(&deltas->lock);

@@ -30,7 +30,7 @@ struct delta_job {
 #define DECIDED_MOST 4096
 struct decided {
     uint8_t key[SHA256_SIZE];
-    int64_t until; /* Unix seconds; 0: nothing is decided here */
+    int64_t at, until; /* Unix seconds; until 0: nothing is decided here */
 };
 
 struct deltas {
@@ -60,8 +60,8 @@ void job_key(struct delta_job *job);
  * way to what is asked. */
 void job_insert(struct deltas *deltas, struct delta_job *job);
 void job_take_out(struct deltas *deltas, struct delta_job *job);
-/* Was it done so lately that it need not be looked at again? */
-bool job_is_decided(struct deltas *deltas, const uint8_t key[SHA256_SIZE]);
+/* Since when it need not be looked at again, Unix seconds; 0: it is to be. */
+int64_t job_decided_at(struct deltas *deltas, const uint8_t key[SHA256_SIZE]);
 void job_decide(struct deltas *deltas, const struct delta_job *job, int64_t seconds);
 
 /* What is to be made for a version: adds the jobs for its files. */

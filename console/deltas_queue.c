@@ -38,11 +38,11 @@ static struct decided *decided_of(struct deltas *deltas, const uint8_t key[SHA25
     return &deltas->decided[(key[0] | (unsigned)key[1] << 8) % DECIDED_MOST];
 }
 
-bool job_is_decided(struct deltas *deltas, const uint8_t key[SHA256_SIZE])
+int64_t job_decided_at(struct deltas *deltas, const uint8_t key[SHA256_SIZE])
 {
     const struct decided *decided = decided_of(deltas, key);
 
-    return decided->until > clock_now() && memcmp(decided->key, key, SHA256_SIZE) == 0;
+    return decided->until > clock_now() && memcmp(decided->key, key, SHA256_SIZE) == 0 ? decided->at : 0;
 }
 
 void job_decide(struct deltas *deltas, const struct delta_job *job, int64_t seconds)
@@ -50,7 +50,8 @@ void job_decide(struct deltas *deltas, const struct delta_job *job, int64_t seco
     struct decided *decided = decided_of(deltas, job->key);
 
     memcpy(decided->key, job->key, SHA256_SIZE);
-    decided->until = clock_now() + seconds;
+    decided->at = clock_now();
+    decided->until = decided->at + seconds;
 }
 
 /* The one that is there already; `share` counts those of the device. */
@@ -124,7 +125,7 @@ bool job_add(struct deltas *deltas, struct delta_job *job)
 {
     job_key(job);
     pthread_mutex_lock(&deltas->lock);
-    bool done = job_is_decided(deltas, job->key) || job_queue(deltas, job);
+    bool done = job_decided_at(deltas, job->key) || job_queue(deltas, job);
     pthread_mutex_unlock(&deltas->lock);
     return done;
 }

@@ -72,11 +72,16 @@ static void send_kept(struct request *request, int fd, const struct delta_known 
 {
     _Atomic int64_t sent = 0;
 
+    /* A better delta may take its place, and this one makes the same object for ever. */
+    if (delta)
+        answer_header(request, "Cache-Control",
+                      request->listener == LISTENER_DEVICES ? "public, max-age=86400"
+                                                            : "private, max-age=86400");
     answer_file(request, &(struct file_answer){.fd = fd,
                                                .size = known->length,
                                                .content_type = "application/octet-stream",
                                                .etag = known->etag,
-                                               .immutable = !delta, /* a better one may take its place */
+                                               .immutable = !delta,
                                                .sent = &sent});
     deltas_sent(request->console->deltas, delta, sent > 0 && !request_header(request, "Range"), sent,
                 known->length ? (int64_t)((double)whole / (double)known->length * (double)sent) : sent);

@@ -66,8 +66,7 @@ void delta_header_write(const struct delta_header *header, uint8_t bytes[DELTA_H
     digest_of(header->new_sha256, bytes + 56);
 }
 
-/* --- blocks
- * -----------------------------------------------------------------------------------------------------*/
+/* --- blocks --- */
 static bool stream_read(const uint8_t *bytes, struct delta_stream *stream)
 {
     *stream = (struct delta_stream){.coding = bytes[0],

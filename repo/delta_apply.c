@@ -52,8 +52,7 @@ static bool broken(struct error *err, const char *why)
     return error_set(err, ERROR_UNTRUSTED, "the delta is damaged or not for these files: %s", why);
 }
 
-/* --- the two files
- * ----------------------------------------------------------------------------------------------*/
+/* --- the two files --- */
 static bool read_at(int fd, void *bytes, size_t size, int64_t at, struct error *err)
 {
     uint8_t *to = bytes;
@@ -130,8 +129,7 @@ static bool read_reference(struct delta_apply *apply, uint8_t *bytes, size_t siz
     return !there || read_at(apply->old_fd, bytes, there, place, err);
 }
 
-/* --- streams
- * ----------------------------------------------------------------------------------------------------*/
+/* --- streams --- */
 static bool unzstd(struct delta_apply *apply, const struct delta_stream *stream, const uint8_t *coded,
                    uint8_t *bytes, bool window, struct error *err)
 {
@@ -210,8 +208,7 @@ static bool decode(struct delta_apply *apply, const struct delta_stream *stream,
     return true;
 }
 
-/* --- the table
- * --------------------------------------------------------------------------------------------------*/
+/* --- the table --- */
 /* The four columns, each with the number of values that the count says, and nothing after them. */
 static bool read_columns(struct delta_apply *apply, const uint8_t *at, const uint8_t *end, struct error *err)
 {
@@ -307,8 +304,7 @@ static bool read_table(struct delta_apply *apply, struct error *err)
     return read_columns(apply, table + 4, table + stream->length, err) && check_runs(apply, err);
 }
 
-/* --- blocks
- * -----------------------------------------------------------------------------------------------------*/
+/* --- blocks --- */
 static bool write_runs(struct delta_apply *apply, struct error *err)
 {
     const struct runs *runs = apply->runs;
@@ -403,8 +399,7 @@ bool delta_apply_feed(struct delta_apply *apply, const void *bytes, size_t size,
     return true;
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------------------*/
+/* --- life --- */
 static bool hash_what_is_there(struct delta_apply *apply, int64_t end, struct error *err)
 {
     while (apply->hashed < end) {

@@ -23,8 +23,7 @@ struct delta_chunks {
     size_t held;
 };
 
-/* --- where to cut
- * -----------------------------------------------------------------------------------------------*/
+/* --- where to cut --- */
 static uint64_t gear[256],
     gear_shifted[256]; /* set once, then constant: random numbers for the rolling hash */
 static pthread_once_t gear_once = PTHREAD_ONCE_INIT;
@@ -75,8 +74,7 @@ static size_t cut_length(const uint8_t *bytes, size_t size)
     return cut < middle ? cut : cut_search(bytes, middle, end, MASK_EASY, &state);
 }
 
-/* --- the hash
- * ---------------------------------------------------------------------------------------------------*/
+/* --- the hash --- */
 static uint64_t mix(uint64_t a, uint64_t b)
 {
     unsigned __int128 product = (unsigned __int128)a * b;
@@ -106,8 +104,7 @@ static uint64_t hash_chunk(const uint8_t *bytes, size_t size)
     return mix(load(last) ^ UINT64_C(0x8ebc6af09c88c6e3), load(last + 8) ^ hash);
 }
 
-/* --- feeding
- * ----------------------------------------------------------------------------------------------------*/
+/* --- feeding --- */
 struct delta_chunks *delta_chunks_new(void)
 {
     struct delta_chunks *chunks = delta_alloc(1, sizeof *chunks);
@@ -189,7 +186,7 @@ int64_t delta_chunks_length(const struct delta_chunks *chunks)
 }
 
 /* --- kept in a file: derived data of this machine, so in its own byte order, with what tells another's apart
- * -----*/
+ * --- */
 struct kept {
     char magic[8];
     uint64_t probe; /* another order of bytes, another cut or hash: another number */

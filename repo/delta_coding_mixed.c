@@ -74,8 +74,7 @@ static void mixed_begin(struct delta_mixed *mixed)
     mixed->full = false;
 }
 
-/* --- the arithmetic coder
- * -----------------------------------------------------------------------------------------*/
+/* --- the arithmetic coder --- */
 static uint32_t next_byte(struct delta_mixed *mixed)
 {
     return mixed->from < mixed->end ? *mixed->from++ : 0;
@@ -104,8 +103,7 @@ static inline int code_bit(struct delta_mixed *mixed, int bit, int probability)
     return bit;
 }
 
-/* --- one decision
- * -------------------------------------------------------------------------------------------------*/
+/* --- one decision --- */
 static inline int decide(struct delta_mixed *mixed, int bit)
 {
     int64_t sum = 0;
@@ -136,8 +134,7 @@ static inline uint32_t spread(uint32_t a, uint32_t b)
     return (x ^ x >> 15) * UINT32_C(0xc2b2ae35);
 }
 
-/* --- what is seen at a byte
- * ---------------------------------------------------------------------------------------*/
+/* --- what is seen at a byte --- */
 struct view {
     uint32_t last, before_last; /* the last two differences */
     uint32_t distance;          /* bytes since the last */
@@ -215,8 +212,7 @@ static inline void look(struct view *view, uint32_t difference)
     }
 }
 
-/* --- both ways
- * ----------------------------------------------------------------------------------------------------*/
+/* --- both ways --- */
 struct delta_mixed *delta_mixed_new(void)
 {
     return delta_alloc(1, sizeof(struct delta_mixed));

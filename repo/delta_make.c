@@ -10,9 +10,10 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define RUNS 4096       /* of a block: half as many again may come of cutting them for elements */
-#define FEED (1 << 20)  /* bytes for the chunks between looks at `cancel` */
-#define SMALLEST_COPY 8 /* a shorter one costs more in the table than it saves */
+#define RUNS (DELTA_RUNS / 2)   /* of a block; as many again may come of cutting them for elements */
+#define FEED (1 << 20)          /* bytes for the chunks between looks at `cancel` */
+#define HOPELESS_FROM (1 << 20) /* a smaller file is tried in full */
+#define SMALLEST_COPY 8         /* a shorter one costs more in the table than it saves */
 
 /* What the blocks are written by. */
 struct writer {
@@ -31,8 +32,7 @@ bool delta_make_stops(const struct delta_maker *maker)
     return maker->make->cancel && atomic_load_explicit(maker->make->cancel, memory_order_relaxed);
 }
 
-/* --- blocks
- * -----------------------------------------------------------------------------------------------------*/
+/* --- blocks --- */
 static bool put(struct writer *writer, const void *bytes, size_t size, struct error *err)
 {
     writer->made->length += (int64_t)size;
@@ -132,8 +132,7 @@ static bool add_piece(struct writer *writer, struct delta_piece piece, struct er
     return true;
 }
 
-/* --- the steps
- * --------------------------------------------------------------------------------------------------*/
+/* --- the steps --- */
 static const char *give_up(const struct writer *writer)
 {
     if (delta_make_stops(writer->maker))
@@ -141,10 +140,25 @@ static const char *give_up(const struct writer *writer)
     return writer->made->length > writer->worth ? "not worth it" : NULL;
 }
 
+/* Nothing in common, and compressed or noise: known by a few samples, long before all of it is coded. */
+static bool is_hopeless(struct writer *writer)
+{
+    const struct delta_plan *plan = &writer->maker->plan;
+    int64_t copied = 0, length = writer->maker->new.length;
+
+    for (size_t i = 0; i < plan->count; i++)
+        copied += plan->all[i].kind < DELTA_NEAR ? plan->all[i].length : 0;
+    return length >= HOPELESS_FROM && copied < length / 50 &&
+           delta_coder_guess(writer->coder) * (double)(length - copied) > (double)writer->worth * 0.995;
+}
+
 static bool write_plan(struct writer *writer, struct error *err)
 {
     const struct delta_plan *plan = &writer->maker->plan;
 
+    writer->made->why_not = give_up(writer);
+    if (!writer->made->why_not && is_hopeless(writer))
+        writer->made->why_not = "not worth it";
     for (size_t i = 0; i < plan->count && !writer->made->why_not; i++) {
         struct delta_piece piece = plan->all[i];
 
@@ -221,8 +235,7 @@ static bool run_steps(struct delta_maker *maker, struct delta_made *made, struct
     return done;
 }
 
-/* --- the two files
- * ----------------------------------------------------------------------------------------------*/
+/* --- the two files --- */
 static bool side_open(struct delta_side *side, int fd, struct error *err)
 {
     struct stat file;

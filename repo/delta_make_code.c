@@ -8,6 +8,8 @@
 
 #define SAMPLE (128 << 10) /* bytes that decide what is tried on a block */
 #define SLICE (16 << 10)   /* of one run, at most */
+#define GUESSES 16         /* pieces that tell what the whole will be like, */
+#define GUESS (32 << 10)   /* by so many bytes of each */
 #define HUGE_COST 1e30
 #define SORTED_BLOCK (16 << 10)
 #define LOOK (4 << 10) /* bytes that decide where a run's elements begin */
@@ -55,8 +57,7 @@ struct delta_coder {
     double left_s; /* CPU seconds that may still go into the coding "mixed" */
 };
 
-/* --- zstd
- * -------------------------------------------------------------------------------------------------------*/
+/* --- zstd --- */
 static size_t squeeze(struct delta_coder *coder, int level, const uint8_t *bytes, size_t size, uint8_t *out)
 {
     ZSTD_CCtx_reset(coder->zstd, ZSTD_reset_session_and_parameters);
@@ -116,8 +117,7 @@ static void keep_trial(struct delta_coder *coder, struct stream *stream, struct 
     stream->said.coded = (uint32_t)coded;
 }
 
-/* --- where elements begin
- * ---------------------------------------------------------------------------------------*/
+/* --- where elements begin --- */
 /* The logarithm to base 2, good to 0.01: enough to compare by, and no libm. */
 static double log2_of(double x)
 {
@@ -177,8 +177,7 @@ static unsigned phase_of(struct delta_coder *coder, const uint8_t *bytes, const 
     return best;
 }
 
-/* --- gathering a block
- * ------------------------------------------------------------------------------------------*/
+/* --- gathering a block --- */
 static void gather_reference(const struct delta_side *old, uint8_t *to, int64_t place, size_t size)
 {
     int64_t left = old->length - place;
@@ -262,8 +261,7 @@ static void find_phases(struct delta_coder *coder, struct stream *stream, bool n
     }
 }
 
-/* --- choosing
- * ---------------------------------------------------------------------------------------------------*/
+/* --- choosing --- */
 /* Slices of the stream's runs, as runs of their own. */
 static void take_sample(struct delta_coder *coder, const struct stream *stream, struct delta_shape *shape)
 {
@@ -395,7 +393,7 @@ static void code_window(struct delta_coder *coder, struct delta_block *block)
         coder->window = delta_window_new(&maker->old, maker->thorough ? DELTA_WINDOW : DELTA_WINDOW / 3);
     if (!delta_window_find(coder->window, coder->fresh.bytes, coder->fresh.size, &place, &length))
         return;
-    int level = !maker->thorough ? 3 : coder->fresh.size < (64 << 10) ? 9 : 19;
+    int level = !maker->thorough ? 3 : coder->fresh.size < (64 << 10) ? 9 : 17;
     size_t coded = squeeze_window(coder, level, &coder->fresh, maker->old.bytes + place, (size_t)length);
     keep_trial(coder, &coder->fresh, (struct shape_name){DELTA_PREFIX, 1}, coded);
     if (coder->fresh.said.coding != DELTA_PREFIX)
@@ -404,8 +402,7 @@ static void code_window(struct delta_coder *coder, struct delta_block *block)
     block->window_length = (uint32_t)length;
 }
 
-/* --- the table
- * --------------------------------------------------------------------------------------------------*/
+/* --- the table --- */
 static uint64_t place_of(const struct delta_run *run, int64_t *expected)
 {
     uint64_t coded = 0;
@@ -477,8 +474,7 @@ void delta_coder_code(struct delta_coder *coder, const struct delta_run *runs, s
     coded->fresh = coder->fresh.best;
 }
 
-/* --- one piece
- * --------------------------------------------------------------------------------------------------*/
+/* --- one piece --- */
 /* What these bytes would take at best, in bytes; by their planes or, without reference, by zstd. */
 static double piece_cost(struct delta_coder *coder, const uint8_t *bytes, const uint8_t *reference,
                          size_t size)
@@ -524,8 +520,37 @@ bool delta_coder_is_near(struct delta_coder *coder, const struct delta_piece *pi
     return near < fresh * 0.97;
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------------------*/
+double delta_coder_guess(struct delta_coder *coder)
+{
+    const struct delta_plan *plan = &coder->maker->plan;
+    const struct delta_side *old = &coder->maker->old, *new = &coder->maker->new;
+    int64_t literal = 0, next = 0;
+    double cost = 0, looked = 0;
+
+    for (size_t i = 0; i < plan->count; i++)
+        literal += plan->all[i].kind >= DELTA_NEAR ? plan->all[i].length : 0;
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct delta_piece *piece = &plan->all[i];
+
+        if (piece->kind < DELTA_NEAR)
+            continue;
+        next -= piece->length;
+        if (next > 0 || piece->length < 512)
+            continue;
+        next = literal / GUESSES;
+        size_t size = piece->length < GUESS ? (size_t)piece->length : GUESS;
+        double fresh = piece_cost(coder, new->bytes + piece->at, NULL, size), near = fresh;
+        if (piece->place >= 0 && piece->place < old->length) {
+            gather_reference(old, coder->sample_reference, piece->place, size);
+            near = piece_cost(coder, new->bytes + piece->at, coder->sample_reference, size);
+        }
+        cost += near < fresh ? near : fresh;
+        looked += (double)size;
+    }
+    return looked > 0 ? cost / looked : 0;
+}
+
+/* --- life --- */
 static void stream_open(struct stream *stream, bool near, size_t room)
 {
     stream->bytes = delta_alloc(1, DELTA_SEGMENT);

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- comparing
- * --------------------------------------------------------------------------------------------------*/
+/* --- comparing --- */
 static uint64_t load(const uint8_t *bytes)
 {
     uint64_t value;
@@ -55,8 +54,7 @@ void delta_match_add(struct delta_matches *matches, const struct delta_match *ma
     matches->all[matches->count++] = *match;
 }
 
-/* --- chunks
- * -----------------------------------------------------------------------------------------------------*/
+/* --- chunks --- */
 /* Open addressing; a slot holds a chunk's number + 1. Chunks of the new file follow those of the old one. */
 struct chunk_table {
     const struct delta_chunk *old_chunks, *new_chunks;
@@ -184,8 +182,7 @@ void delta_match_chunks(struct delta_maker *maker, const struct delta_chunks *ol
     table_close(&table);
 }
 
-/* --- between the chunks
- * -----------------------------------------------------------------------------------------*/
+/* --- between the chunks --- */
 /* Places of the old file by the hash of the bytes there, every `step` bytes; two tables, for long and short.
  */
 struct fine_table {

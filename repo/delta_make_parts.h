@@ -76,6 +76,9 @@ void delta_coder_free(struct delta_coder *coder);
 /* Is this fresh piece better coded by its difference from the old bytes at its place? */
 bool delta_coder_is_near(struct delta_coder *coder, const struct delta_piece *piece);
 
+/* Guesses from a few pieces what one byte of the plan that is no copy will take, in bytes; cheap. */
+double delta_coder_guess(struct delta_coder *coder);
+
 /* A block's runs as they are gathered. */
 struct delta_run {
     int64_t place; /* of the copy, absolute; INT64_MIN: where it is expected, and nothing is copied */

@@ -70,6 +70,8 @@ const passes = (seconds) => new Promise((done) => { setTimeout(done, seconds * 1
 
 /** What these processes cost over so many seconds at rest: {pss, anonymous: MiB, cpu: percent of a core}. */
 async function atRest(pids, seconds) {
+  let last = Infinity;
+  await until('it has started', () => { const now = sum(pids, cpuSeconds), still = now - last < 0.0005 && now >= last; last = now; return still; });
   const before = sum(pids, cpuSeconds);
   await passes(seconds);
   return { pss: sum(pids, (pid) => rollup(pid, 'Pss')), anonymous: sum(pids, (pid) => rollup(pid, 'Anonymous')), cpu: (sum(pids, cpuSeconds) - before) / seconds * 100 };

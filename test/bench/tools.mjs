@@ -23,7 +23,7 @@ export const TOOLS = [
     prepare: 'zck -o "$SERVED/new.zck" "$NEW"',
     before: 'zck -o "$DEVICE/old.zck" "$DEVICE/old"',
     update: 'cd "$DEVICE"; zckdl -s old.zck "$URL/new.zck"; unzck new.zck; mv new out' },
-  { name: 'ostree', program: 'ostree', what: 'ostree pull of a static delta',
+  { name: 'ostree', program: 'ostree', what: 'ostree pull of a static delta', once: true,
     prepare: `repo="--repo=$SERVED/repo"; tree="$SERVED/tree"; mkdir -p "$tree"
       commit() { ln -f "$1" "$tree/file"; ostree $repo commit -b main --timestamp=@1 --owner-uid=0 --owner-gid=0 --no-xattrs "$tree"; }
       ostree $repo init --mode=archive; commit "$OLD" >"$SERVED/from"; commit "$NEW" >"$SERVED/to"

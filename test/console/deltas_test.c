@@ -246,6 +246,24 @@ static void with_a_quota_of_nothing_whole_objects_travel(void **state)
     deltas_doubted(deltas, 1, old, new);
 }
 
+static void a_delta_beyond_the_quota_is_not_made_again_and_again(void **state)
+{
+    ARENA(arena);
+    struct small *small = *state;
+    struct deltas *deltas = deltas_open(small, 100 << 10);
+    uint8_t *bytes = noise(&arena, LENGTH);
+    const char *old = object(small, &arena, bytes, LENGTH);
+
+    random_bytes(bytes, LENGTH / 2);
+    const char *new = object(small, &arena, bytes, LENGTH);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(choose(deltas, new, &old, 1).verdict, DELTA_TAKE_WHOLE);
+    assert_int_equal(made(deltas), 1);
+    small_wait(small, 100);
+    assert_int_equal(choose(deltas, new, &old, 1).verdict, DELTA_TAKE_WHOLE);
+    assert_int_equal(made(deltas), 2);
+}
+
 static void one_device_cannot_fill_the_queue(void **state)
 {
     ARENA(arena);
@@ -284,6 +302,7 @@ int main(void)
         TEST_OF(what_devices_run_is_prepared_for_a_version_that_is_published),
         TEST_OF(a_stop_drops_what_is_being_made),
         TEST_OF(with_a_quota_of_nothing_whole_objects_travel),
+        TEST_OF(a_delta_beyond_the_quota_is_not_made_again_and_again),
         TEST_OF(one_device_cannot_fill_the_queue),
     };
 

@@ -241,6 +241,7 @@ test('a device asks within bounds, and deltas are served as objects are', async 
   assert.ok(choice.length < 0.02 * two.length);
   const where = `/deltas/${hashes[0]}/${hashes[1]}`, whole = await get(where);
   assert.equal(whole.body.length, choice.length);
+  assert.equal(whole.headers['cache-control'], 'public, max-age=86400');
   assert.equal(whole.headers.etag, `"${sha(whole.body)}"`);
   const part = await get(where, { range: 'bytes=100-199', 'if-range': whole.headers.etag });
   assert.equal(part.status, 206);

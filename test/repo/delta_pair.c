@@ -104,8 +104,7 @@ bool delta_gives(const struct bytes *delta, const struct bytes *old, const struc
     return true;
 }
 
-/* --- pairs
- * ------------------------------------------------------------------------------------------------------*/
+/* --- pairs --- */
 static void fill_old(struct random *random, struct bytes *old)
 {
     static const char words[] = "the delta of an old file and a new one is what differs, and little else ";

@@ -12,8 +12,7 @@
 #include <string.h>
 #include <zstd.h>
 
-/* --- deltas written by hand: an old file of 1,000 bytes, a new one of 300
- * ------------------------------------------*/
+/* --- deltas written by hand: an old file of 1,000 bytes, a new one of 300 --- */
 #define OLD 1000
 #define NEW 300
 
@@ -334,8 +333,7 @@ static void the_findings_of_the_fuzzer_stay_fixed(void **state)
     assert_true(count > 0);
 }
 
-/* --- codings
- * -------------------------------------------------------------------------------------------------------*/
+/* --- codings --- */
 #define CODED 40000
 struct coded {
     uint8_t bytes[CODED], reference[CODED], planes[CODED], back[CODED];
@@ -406,8 +404,7 @@ static void mixed_bytes_come_back_and_bounds_are_kept(void **state)
     delta_mixed_free(mixed);
 }
 
-/* --- what a delta is worth
- * ----------------------------------------------------------------------------------------*/
+/* --- what a delta is worth --- */
 static size_t length_of(const struct bytes *old, const struct bytes *new, enum delta_effort effort)
 {
     struct bytes delta = delta_of(old, new, effort, NULL);

@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "repo/packed.h"
 #include "repo/packed_make.h"
+/* The fuzz target itself, so that its findings run here. */
+#include "test/fuzz/packed_fuzz.c"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -188,6 +190,30 @@ static void making_stops_when_it_is_told_to(void **state)
     assert_int_equal(err.kind, ERROR_SYSTEM);
 }
 
+static bool run_finding(void *context, const char *path, int fd, int64_t size, mode_t mode, struct error *err)
+{
+    uint8_t *bytes = malloc((size_t)size + 1);
+
+    (void)path, (void)mode, (void)err;
+    assert_int_equal(pread(fd, bytes, (size_t)size, 0), size);
+    LLVMFuzzerTestOneInput(bytes, (size_t)size);
+    free(bytes);
+    ++*(int *)context;
+    return true;
+}
+
+static void the_findings_of_the_fuzzer_stay_fixed(void **state)
+{
+    struct error err = {0};
+    int findings = 0;
+    (void)state;
+
+    FD(folder) = folder_open("test/fuzz/packed", &err);
+    assert_true(folder >= 0);
+    must(folder_walk(folder, run_finding, &findings, &err));
+    assert_true(findings > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +224,7 @@ int main(void)
         cmocka_unit_test(a_frame_that_wants_a_large_window_is_refused),
         cmocka_unit_test(what_does_not_compress_is_not_packed),
         cmocka_unit_test(making_stops_when_it_is_told_to),
+        cmocka_unit_test(the_findings_of_the_fuzzer_stay_fixed),
     };
 
     return cmocka_run_group_tests(tests, group_begin, group_end);
