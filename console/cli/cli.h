@@ -121,6 +121,9 @@ const char *cli_safe(struct cli *cli, const char *text);
 void cli_progress(const char *name, int64_t done, int64_t total, int64_t started_ms);
 void cli_progress_end(void);
 
+/* From the file of --password-file, or asked for on the terminal without showing it. In the arena. */
+bool cli_password(struct cli *cli, const char **password);
+
 /* --- one function a command
  * --------------------------------------------------------------------------------------- */
 int cli_login(struct cli *cli);
@@ -171,6 +174,10 @@ int cli_capture_show(struct cli *cli);
 int cli_capture_matrix(struct cli *cli);
 int cli_capture_delete(struct cli *cli);
 int cli_capture_hold(struct cli *cli);
+int cli_operator_create(struct cli *cli);
+int cli_operator_list(struct cli *cli);
+int cli_operator_set(struct cli *cli);
+int cli_operator_remove(struct cli *cli);
 int cli_hook_create(struct cli *cli);
 int cli_hook_list(struct cli *cli);
 int cli_hook_delete(struct cli *cli);

@@ -171,6 +171,11 @@ static const struct cli_option hold_options[] = {
     {"reason", "TEXT", OPTION_ONE, "why, for the audit log"},
     {0},
 };
+static const struct cli_option operator_options[] = {
+    {"role", "ROLE", OPTION_ONE, "viewer, support, release or admin"},
+    {"password-file", "FILE", OPTION_ONE, "read the password from FILE instead of the terminal"},
+    {0},
+};
 static const struct cli_option hook_options[] = {
     {"to", "URL", OPTION_ONE, "https, or http to this machine"},
     {"event", "E", OPTION_EACH, "alarm, rollout or campaign (default: all)"},
@@ -260,6 +265,10 @@ const struct command cli_commands[] = {
      cli_capture_matrix},
     {"capture", "delete", "ID…", 1, -1, "remove captured files for good", reason_options, cli_capture_delete},
     {"capture", "hold", "ID", 1, 1, "keep a capture whatever its age", hold_options, cli_capture_hold},
+    {"operator", "create", "NAME", 1, 1, "let a person sign in", operator_options, cli_operator_create},
+    {"operator", "list", "", 0, 0, "who may sign in, and as what", NULL, cli_operator_list},
+    {"operator", "set", "NAME", 1, 1, "another role, another password", operator_options, cli_operator_set},
+    {"operator", "remove", "NAME", 1, 1, "let nobody sign in by this name", NULL, cli_operator_remove},
     {"hook", "create", "NAME", 1, 1, "tell a web address what happens; prints the secret once", hook_options,
      cli_hook_create},
     {"hook", "list", "", 0, 0, "all hooks", NULL, cli_hook_list},

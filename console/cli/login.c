@@ -39,7 +39,7 @@ static bool line_ask(struct cli *cli, const char *question, bool hidden, const c
     return *answer[0] || error_set(&cli->err, ERROR_INPUT, "nothing was entered");
 }
 
-static bool password_read(struct cli *cli, const char **password)
+bool cli_password(struct cli *cli, const char **password)
 {
     const char *path = cli_value(cli, "password-file");
     if (!path)
@@ -81,7 +81,7 @@ static const char *token_get(struct cli *cli, const char *name, const char *pass
 int cli_login(struct cli *cli)
 {
     const char *name = cli_value(cli, "name"), *password;
-    if ((!name && !line_ask(cli, "Name: ", false, &name)) || !password_read(cli, &password) ||
+    if ((!name && !line_ask(cli, "Name: ", false, &name)) || !cli_password(cli, &password) ||
         !cli_connect(cli))
         return cli_fail(cli);
     cli->token = NULL;

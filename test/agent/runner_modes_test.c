@@ -28,8 +28,8 @@
 /* Says what it reads of its asset, and tries to write in its own folder and elsewhere. */
 #define APP                                                                                                  \
     "#!/bin/sh\ncd $(dirname $0)\necho \"asset $(cat state/sets/1/model/VERSION) in $LOCUM_OUTPUT\"\n"       \
-    "echo $$ $(cat state/sets/1/model/VERSION) >> data/app.txt; (echo x > elsewhere) 2>/dev/null && rm "     \
-    "elsewhere || echo refused\n"                                                                            \
+    "(echo x > elsewhere) 2>/dev/null && rm elsewhere || echo refused\n"                                     \
+    "echo $$ $(cat state/sets/1/model/VERSION) >> data/app.txt\n"                                            \
     "[ -n \"$LOCUM_OUTPUT\" ] && cat $LOCUM_ENDS_AT > $LOCUM_OUTPUT/ends && cp data/app.txt "                \
     "$LOCUM_OUTPUT/\n"                                                                                       \
     "echo $LOCUM_PARAMS\nexec sleep 100000\n"
@@ -254,7 +254,9 @@ static void an_overridden_app_sees_the_images_asset_and_leaves_nothing(void **st
     int64_t ends = 0;
     assert_true(int64_parse(strtok(output(&bench, "ends"), "\n"), 1, INT64_MAX, &ends));
     assert_int_equal(ends, time_of(all, "started_at") + 5);
-    bench_await_file(&bench, "data/app.txt", "1.0.0");
+    char back[48];
+    snprintf(back, sizeof back, "%d 1.0.0\n", (int)bench_app_pid(&bench));
+    bench_await_file(&bench, "data/app.txt", back);
     const char *written = bench_read(&bench, "data/app.txt");
     assert_null(strstr(written, "2.0.0"));
     assert_string_equal(bench_read(&bench, "state/versions/model/1.0.0/VERSION"), "1.0.0");

@@ -58,12 +58,14 @@ static void say(struct device *device, const char *version, const char *state, i
     say_app(device, version, state, result, "", "running");
 }
 
+/* A step is bounded by time: on a slow machine it leaves some of its work for the next. */
 static void step(void)
 {
     struct error err = {0};
 
     assert_ok(orders_step(&small->console, &err), err);
-    assert_ok(rollouts_step(&small->console, &err), err);
+    for (int i = 0; i < DEVICES; i++)
+        assert_ok(rollouts_step(&small->console, &err), err);
     assert_ok(orders_step(&small->console, &err), err);
 }
 

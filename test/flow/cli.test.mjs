@@ -268,6 +268,24 @@ test('login keeps address and token in a file of its own, which flags and enviro
   assert.match(broken.stderr, /config/);
 });
 
+test('people are made, changed and removed; who has a new password or none is out', async () => {
+  const file = await world.file('berta', 'a word of berta\n'), other = await world.file('berta2', 'another word of berta\n');
+  const signIn = async (password) => (await fetch(`${world.url}/api/v1/session`, { method: 'POST', headers: { 'content-type': 'application/json', origin: world.url }, body: JSON.stringify({ name: 'berta', password }) })).status;
+  assert.equal((await world.json('operator', 'create', 'berta', '--role', 'support', '--password-file', file)).role, 'support');
+  assert.equal(await signIn('a word of berta'), 200);
+  assert.equal((await world.locum('operator', 'create', 'berta', '--role', 'support', '--password-file', file)).code, 5);
+  assert.equal((await world.locum('operator', 'create', 'carl', '--password-file', file)).code, 2);
+  assert.equal((await world.locum('operator', 'create', 'carl', '--role', 'king', '--password-file', file)).code, 2);
+  assert.equal((await world.locum('operator', 'set', 'berta')).code, 2);
+  assert.equal((await world.locum('operator', 'set', 'berta', '--role', 'viewer')).code, 0);
+  assert.equal((await world.json('operator', 'list')).find(({ name }) => name === 'berta').role, 'viewer');
+  assert.equal((await world.locum('operator', 'set', 'berta', '--password-file', other)).code, 0);
+  assert.deepEqual([await signIn('a word of berta'), await signIn('another word of berta')], [401, 200]);
+  assert.equal((await world.locum('operator', 'remove', 'berta')).code, 0);
+  assert.equal(await signIn('another word of berta'), 401);
+  assert.notEqual((await world.locum('operator', 'remove', 'admin')).code, 0, 'somebody must be left');
+});
+
 test('a file is published under its base name, a folder by its contents, and both say what they made', async () => {
   const folder = path.join(world.folder, 'tree');
   await world.file('tree/deep/x.bin', randomBytes(70000));
