@@ -69,10 +69,10 @@ void delta_header_write(const struct delta_header *header, uint8_t bytes[DELTA_H
 /* --- blocks --- */
 static bool stream_read(const uint8_t *bytes, struct delta_stream *stream)
 {
-    *stream = (struct delta_stream){.coding = bytes[0],
-                                    .element = bytes[1],
-                                    .length = (uint32_t)get(bytes + 4, 4),
-                                    .coded = (uint32_t)get(bytes + 8, 4)};
+    *stream = (struct delta_stream){.coding = bytes[0] & 63,
+                                    .element = (uint8_t)(1 << (bytes[0] >> 6)),
+                                    .length = (uint32_t)get(bytes + 1, 3),
+                                    .coded = (uint32_t)get(bytes + 4, 3)};
     static const uint8_t elements[DELTA_CODINGS] = {/* which may be: a bit each */
                                                     [DELTA_RAW] = 1,
                                                     [DELTA_ZSTD] = 1,
@@ -86,56 +86,48 @@ static bool stream_read(const uint8_t *bytes, struct delta_stream *stream)
                                                     [DELTA_SORTED_ORDERED] = 2 | 4};
     bool is_one = stream->element == 1 || stream->element == 2 || stream->element == 4;
     return stream->coding < DELTA_CODINGS && is_one && elements[stream->coding] & stream->element &&
-           !bytes[2] && !bytes[3] && stream->coded <= stream->length &&
+           stream->coded <= stream->length &&
            (stream->coding != DELTA_RAW || stream->coded == stream->length);
 }
 
-static bool is_zero(const uint8_t *bytes, size_t size)
+static bool bounds_hold(const struct delta_block *block)
 {
-    for (size_t i = 0; i < size; i++)
-        if (bytes[i])
-            return false;
-    return true;
-}
-
-static bool bounds_hold(const struct delta_block *block, const uint8_t *bytes)
-{
-    return block->out > 0 && block->out <= DELTA_BLOCK_OUT && is_zero(bytes + 4, 4) && bytes[56] <= 1 &&
-           is_zero(bytes + 57, 7) && block->table.length >= 8 && block->table.length <= DELTA_TABLE &&
-           block->table.coding <= DELTA_ZSTD && block->near.length <= DELTA_SEGMENT &&
-           block->fresh.length <= DELTA_SEGMENT - block->near.length && block->fresh.coding <= DELTA_PLANES &&
-           block->near.length + block->fresh.length <= block->out && block->window_length <= DELTA_WINDOW &&
-           get(bytes + 48, 8) <= INT64_MAX - DELTA_WINDOW;
+    return block->out > 0 && block->out <= DELTA_BLOCK_OUT && block->table.length >= 8 &&
+           block->table.length <= DELTA_TABLE && block->table.coding <= DELTA_ZSTD &&
+           block->near.length <= DELTA_SEGMENT && block->fresh.length <= DELTA_SEGMENT - block->near.length &&
+           block->fresh.coding <= DELTA_PLANES && block->near.length + block->fresh.length <= block->out &&
+           block->window_length <= DELTA_WINDOW && block->window_place <= INT64_MAX - DELTA_WINDOW;
 }
 
 bool delta_block_read(const uint8_t bytes[DELTA_BLOCK_SIZE], struct delta_block *block, struct error *err)
 {
+    uint64_t place = get(bytes + 28, 8);
+
     *block = (struct delta_block){.out = (uint32_t)get(bytes, 4),
-                                  .window_length = (uint32_t)get(bytes + 44, 4),
-                                  .window_place = (int64_t)get(bytes + 48, 8),
-                                  .window_new = bytes[56] == 1};
-    if (!stream_read(bytes + 8, &block->table) || !stream_read(bytes + 20, &block->near) ||
-        !stream_read(bytes + 32, &block->fresh) || !bounds_hold(block, bytes))
+                                  .window_length = (uint32_t)get(bytes + 25, 3),
+                                  .window_place = (int64_t)(place & INT64_MAX),
+                                  .window_new = place >> 63};
+    if (!stream_read(bytes + 4, &block->table) || !stream_read(bytes + 11, &block->near) ||
+        !stream_read(bytes + 18, &block->fresh) || !bounds_hold(block))
         return error_set(err, ERROR_UNTRUSTED, "a block of the delta breaks a bound of the format");
     return true;
 }
 
 static void stream_write(const struct delta_stream *stream, uint8_t *bytes)
 {
-    bytes[0] = stream->coding;
-    bytes[1] = stream->element ? stream->element : 1;
-    put(bytes + 4, stream->length, 4);
-    put(bytes + 8, stream->coded, 4);
+    unsigned element = stream->element == 4 ? 2 : stream->element == 2;
+
+    bytes[0] = (uint8_t)(stream->coding | element << 6);
+    put(bytes + 1, stream->length, 3);
+    put(bytes + 4, stream->coded, 3);
 }
 
 void delta_block_write(const struct delta_block *block, uint8_t bytes[DELTA_BLOCK_SIZE])
 {
-    memset(bytes, 0, DELTA_BLOCK_SIZE);
     put(bytes, block->out, 4);
-    stream_write(&block->table, bytes + 8);
-    stream_write(&block->near, bytes + 20);
-    stream_write(&block->fresh, bytes + 32);
-    put(bytes + 44, block->window_length, 4);
-    put(bytes + 48, (uint64_t)block->window_place, 8);
-    bytes[56] = block->window_new;
+    stream_write(&block->table, bytes + 4);
+    stream_write(&block->near, bytes + 11);
+    stream_write(&block->fresh, bytes + 18);
+    put(bytes + 25, block->window_length, 3);
+    put(bytes + 28, (uint64_t)block->window_place | (uint64_t)block->window_new << 63, 8);
 }

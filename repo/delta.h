@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define DELTA_HEADER_SIZE 88
-#define DELTA_BLOCK_SIZE 64        /* bytes in front of each block */
+#define DELTA_BLOCK_SIZE 36        /* bytes in front of each block */
 #define DELTA_SEGMENT (1 << 20)    /* bytes of a block that are no copies, at most */
 #define DELTA_BLOCK_OUT (64 << 20) /* bytes that one block writes, at most */
 #define DELTA_TABLE (256 << 10)    /* bytes of a block's table, at most */
