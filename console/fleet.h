@@ -94,6 +94,8 @@ struct device {
     bool rollout_news;  /* it said something since rollouts looked at it */
     int64_t warm_until; /* Unix seconds: a rollout or campaign asks it soon, and it comes often until then */
 
+    int64_t looked_until; /* Unix seconds: an operator looks at it, and it comes often until then */
+
     enum connectivity told;        /* what the browsers were told last */
     bool seen_dirty, report_dirty; /* to be flushed */
 };
@@ -181,6 +183,10 @@ bool fleet_watch(struct console *console, struct error *err);
 
 /* The idle interval of a fleet so large: clamp(devices / 50, 5, 60) seconds. */
 int fleet_idle_interval(int64_t devices);
+/* An operator looks at this device: it comes every 2 s for some minutes, however large the fleet is. The 64
+ * that were looked at last, so that a script that looks at all does not make all of them come. Needs the
+ * lock. */
+void fleet_look(struct fleet *fleet, struct device *device);
 /* What a device is told now. Needs the lock. */
 int fleet_poll_interval(struct fleet *fleet, const struct device *device, int watchers);
 

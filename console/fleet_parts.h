@@ -19,6 +19,8 @@ struct fleet_group {
     int64_t devices;             /* members that are pending or accepted: kept, not counted */
 };
 
+#define FLEET_LOOKED_MOST 64
+
 struct fleet {
     struct console *console;
     pthread_mutex_t lock;
@@ -38,7 +40,9 @@ struct fleet {
     struct fleet_counts told; /* counts that browsers know */
     int64_t *news;            /* row ids of watched devices that said something new; owned */
     size_t news_count, news_room;
-    int64_t rollout_moving; /* devices that move in rollouts */
+    int64_t rollout_moving;            /* devices that move in rollouts */
+    int64_t looked[FLEET_LOOKED_MOST]; /* row ids of devices that operators look at, a ring; 0: none */
+    size_t looked_at;                  /* the oldest of them */
 };
 
 /* A check-in as it was read; lives in an arena. */

@@ -8,6 +8,7 @@
 
 #define LOOK_MOST 500 /* devices up to which an operator's look makes all of them come every 2 s */
 #define LOOK_S 2
+#define LOOK_LASTS_S 300 /* an open page asks again with each news of the device */
 #define WORK_S 1
 #define MOVING_EACH_S 2000 /* devices that move in rollouts and come every second; more come more rarely */
 #define WORK_AHEAD_S 30    /* a device with work comes often from so long before it */
@@ -17,6 +18,21 @@ int fleet_idle_interval(int64_t devices)
     int64_t interval = devices / 50;
 
     return interval < 5 ? 5 : interval > 60 ? 60 : (int)interval;
+}
+
+void fleet_look(struct fleet *fleet, struct device *device)
+{
+    int64_t now = clock_now(), *oldest = &fleet->looked[fleet->looked_at];
+
+    if (device->looked_until <= now) {
+        struct device *before = fleet_by_id(fleet, *oldest);
+
+        if (before)
+            before->looked_until = 0;
+        *oldest = device->id;
+        fleet->looked_at = (fleet->looked_at + 1) % FLEET_LOOKED_MOST;
+    }
+    device->looked_until = now + LOOK_LASTS_S;
 }
 
 int fleet_poll_interval(struct fleet *fleet, const struct device *device, int watchers)
@@ -31,7 +47,7 @@ int fleet_poll_interval(struct fleet *fleet, const struct device *device, int wa
 
         return often < idle ? (int)often : idle;
     }
-    if (watchers > 0 && fleet->active <= LOOK_MOST)
+    if ((watchers > 0 && fleet->active <= LOOK_MOST) || device->looked_until > clock_now())
         return LOOK_S;
     return fleet_idle_interval(fleet->active);
 }

@@ -202,8 +202,9 @@ static bool show_write(struct request *request, struct json_writer *writer, stru
     struct wish_device copy;
 
     fleet_lock(fleet);
-    const struct device *device = fleet_by_name(fleet, request->params[0]);
+    struct device *device = fleet_by_name(fleet, request->params[0]);
     if (device) {
+        fleet_look(fleet, device);
         wish_device_copy(request->arena, fleet, device, &copy);
         device_write_open(writer, fleet, device, clock_now());
         json_write_string(writer, "key_id", device->key.id);

@@ -156,6 +156,17 @@ static int plan_print(struct cli *cli, const struct json *plan)
     return EXIT_DONE;
 }
 
+/* Says so on standard error when nothing begins until another person lets it. */
+static void approval_tell(struct cli *cli, const struct json *created)
+{
+    const char *id = cli_cell(cli, created, "id");
+    const struct json *campaign = cli_json(cli, "GET", arena_printf(&cli->arena, "/campaigns/%s", id), NULL);
+    const struct json *approval = json_get(campaign, "approval");
+
+    if (approval && approval->type == JSON_OBJECT && !json_string(approval, "at"))
+        fprintf(stderr, "It waits for a second person: locum campaign approve %s\n", id);
+}
+
 int cli_campaign_create(struct cli *cli)
 {
     static const struct column fields[] = {{"campaign", "id"}, {"run", "run"}, {"page", "url"}, {0}};
@@ -173,8 +184,10 @@ int cli_campaign_create(struct cli *cli)
         return plan_print(cli, created);
     if (!cli_flag(cli, "wait")) {
         cli_print_object(cli, created, fields);
+        approval_tell(cli, created);
         return EXIT_DONE;
     }
+    approval_tell(cli, created);
     fprintf(stderr, "campaign %s: %s\n", cli_cell(cli, created, "id"), cli_cell(cli, created, "url"));
     return cli_run_wait(cli, json_integer(created, "id", 0), json_integer(created, "run", 1));
 }

@@ -93,21 +93,29 @@ static bool advance(struct rollout_act *act, struct rollout *rollout, const stru
            rollout_stage_begin(act, rollout, rollout->stage + 1, doing->now, err);
 }
 
+/* Who ended it, and what for: the gate that held it until then is not forgotten. */
+static const char *ended_text(struct rollout_act *act, const struct rollout *rollout,
+                              const struct doing *doing)
+{
+    const char *text = doing->reason ? doing->reason : arena_printf(&act->arena, "by %s", act->operator_name);
+
+    if (rollout->state != ROLLOUT_HELD || !rollout->reason_text)
+        return text;
+    return arena_printf(&act->arena, "%s; it was held: %s", text, rollout->reason_text);
+}
+
 static bool abort_do(struct rollout_act *act, struct rollout *rollout, const struct doing *doing,
                      struct error *err)
 {
     enum rollout_state to = rollout->stage ? ROLLOUT_ABORTING : ROLLOUT_ABORTED;
 
-    return rollout_set(act, rollout, to, 0, "aborted",
-                       doing->reason ? doing->reason : arena_printf(&act->arena, "by %s", act->operator_name),
-                       err);
+    return rollout_set(act, rollout, to, 0, "aborted", ended_text(act, rollout, doing), err);
 }
 
 static bool roll_back(struct rollout_act *act, struct rollout *rollout, const struct doing *doing,
                       struct error *err)
 {
-    return rollout_set(act, rollout, ROLLOUT_ROLLING_BACK, 0, "rolled_back",
-                       doing->reason ? doing->reason : arena_printf(&act->arena, "by %s", act->operator_name),
+    return rollout_set(act, rollout, ROLLOUT_ROLLING_BACK, 0, "rolled_back", ended_text(act, rollout, doing),
                        err);
 }
 

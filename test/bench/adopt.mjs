@@ -110,7 +110,19 @@ async function rollout() {
       await scene.print(`rollout: from the start of stage ${stage} to adopted`, names, '2.0.0', began);
       await done(stage);
     }
+    await looked(scene);
   } finally { await scene.close(); }
+}
+
+/** A release to all of a large fleet, of which an operator has some devices open. */
+async function looked(scene) {
+  const { world } = scene, names = [...scene.agents, ...scene.crowd.devices.slice(0, 30).map(({ name }) => name)];
+  const show = (name) => world.api('GET', `/devices/${name}`), came = {};
+  for (const name of names) came[name] = (await show(name)).last_seen;
+  await scene.crowd.reached('all of them came since', async () => (await Promise.all(names.map(show))).every((device) => Date.parse(device.last_seen) > Date.parse(came[device.name])), MINUTES);
+  const began = Date.now();
+  await world.api('POST', '/assets/demo/model/release', { version: '3.0.0' });
+  await scene.print('release to all, these are looked at: from the request to adopted', names, '3.0.0', began);
 }
 
 /** A release to all, while an operator looks. */
@@ -123,7 +135,7 @@ async function release() {
     await scene.waits(names, '2.0.0', 0); // from here on all come often
     const began = Date.now();
     await world.api('POST', '/assets/demo/model/release', { version: '3.0.0' });
-    await scene.print('release to all, looked at: from the request to adopted', names, '3.0.0', began);
+    await scene.print('release to all of a fleet of up to 500, one page is open: the same', names, '3.0.0', began);
   } finally { await scene.close(); }
 }
 

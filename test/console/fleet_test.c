@@ -191,6 +191,30 @@ static void the_interval_grows_with_the_fleet_and_shrinks_with_work(void **state
     assert_int_equal(fleet_poll_interval(fleet, device, 0), 1);
 }
 
+static void who_is_looked_at_comes_often_in_a_large_fleet_but_not_all_of_it(void **state)
+{
+    struct small *small = *state;
+    struct fleet *fleet = small->console.fleet;
+    size_t count, often = 0;
+
+    small_many(small, 100);
+    fleet->active = 100000;
+    struct device *const *all = fleet_all(fleet, &count);
+    assert_int_equal(fleet_poll_interval(fleet, all[0], 1), 60);
+    for (size_t i = 0; i < count; i++) {
+        fleet_look(fleet, all[i]);
+        fleet_look(fleet, all[i]);
+        assert_int_equal(fleet_poll_interval(fleet, all[i], 0), 2);
+    }
+    for (size_t i = 0; i < count; i++)
+        often += fleet_poll_interval(fleet, all[i], 0) == 2;
+    assert_int_equal(often, 64);
+    small_wait(small, 301);
+    assert_int_equal(fleet_poll_interval(fleet, all[count - 1], 0), 60);
+    fleet_look(fleet, all[count - 1]);
+    assert_int_equal(fleet_poll_interval(fleet, all[count - 1], 0), 2);
+}
+
 static void devices_are_found_by_name_id_and_key_however_they_came(void **state)
 {
     struct small *small = *state;
@@ -274,6 +298,7 @@ int main(void)
         SMALL_TEST(what_a_device_said_is_there_after_a_restart),
         SMALL_TEST(a_check_in_that_says_nothing_new_writes_nothing_but_its_time),
         SMALL_TEST(the_interval_grows_with_the_fleet_and_shrinks_with_work),
+        SMALL_TEST(who_is_looked_at_comes_often_in_a_large_fleet_but_not_all_of_it),
         SMALL_TEST(devices_are_found_by_name_id_and_key_however_they_came),
         SMALL_TEST(many_devices_are_written_in_slices_and_at_the_end_at_once),
     };

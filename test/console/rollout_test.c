@@ -519,6 +519,10 @@ static void an_applied_device_is_watched_until_the_rollout_is_over(void **state)
     step();
     check_state(id, "held");
     assert_int_equal(number("reason", id, "fell_back"), 1);
+    const char *held = json_string(json_get(shown(&arena, id), "reason"), "text");
+    act(id, ROLLOUT_ROLL_BACK); /* and why it was held is not forgotten */
+    const char *text = json_string(json_get(shown(&arena, id), "reason"), "text");
+    assert_string_equal(text, arena_printf(&arena, "because; it was held: %s", held));
 }
 
 static void a_soak_is_not_passed_in_silence(void **state)

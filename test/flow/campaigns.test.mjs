@@ -168,9 +168,10 @@ test('where the product asks for two people the second one lets it begin, and no
   assert.equal(await listed('1.1.0'), false);
   await world.api('POST', '/operators', { name: 'bob', password: 'a long enough password', role: 'support' });
   const { token } = await world.api('POST', '/login', { name: 'bob', password: 'a long enough password', token: 'bob' });
-  const ask = (...more) => world.json('campaign', 'create', '--image', 'demo/ends@1.1.0', '--device', 'cam-1', '--duration', '10s', ...more);
-  assert.equal((await ask('--dry-run')).needs_approval, true);
-  const created = await ask();
+  const ask = ['campaign', 'create', '--image', 'demo/ends@1.1.0', '--device', 'cam-1', '--duration', '10s', '--json'];
+  assert.equal((await world.json(...ask, '--dry-run')).needs_approval, true);
+  const said = await world.locum(...ask), created = JSON.parse(said.stdout);
+  assert.equal(said.stderr, `It waits for a second person: locum campaign approve ${created.id}\n`);
   const waits = await campaign(created.id);
   assert.equal(waits.state, 'draft');
   assert.deepEqual(waits.approval, { needed: 2, by: null, at: null });
