@@ -17,6 +17,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* The plain build tries each call. Under a sanitizer, which looks for other mistakes, each third has to do.
+ */
+#ifdef __SANITIZE_ADDRESS__
+#define STRIDE 3
+#else
+#define STRIDE 1
+#endif
+
 /* The durable calls of every library in this program come through here: the linker lets a program's own
  * definition win. */
 static atomic_int calls, fail_at;
@@ -128,7 +136,7 @@ static void survive_kills(bool while_opening)
 {
     bool killed = true;
     int hidden = 0, seen = 0;
-    for (int n = 1; killed; n++) {
+    for (int n = 1; killed; n += STRIDE) {
         struct fixture *fixture = fixture_new();
         struct error err = {0};
         struct published published;
@@ -147,8 +155,8 @@ static void survive_kills(bool while_opening)
     }
     print_message("%d killed before the commit point, %d after\n", hidden, seen);
     /* Both sides of the commit point were met. */
-    assert_true(hidden > 10);
-    assert_true(seen > 10);
+    assert_true(hidden * STRIDE > 10);
+    assert_true(seen * STRIDE > 10);
 }
 
 static void a_publication_killed_at_any_durable_call_is_whole_or_not_there(void **state)
@@ -168,7 +176,7 @@ static void a_publication_that_the_disk_fails_can_be_repeated_without_a_restart(
     (void)state;
     bool reached = true;
     int failures = 0;
-    for (int n = 1; reached; n++) {
+    for (int n = 1; reached; n += STRIDE) {
         struct fixture *fixture = fixture_new();
         struct error err = {0};
         struct published published;
@@ -183,7 +191,7 @@ static void a_publication_that_the_disk_fails_can_be_repeated_without_a_restart(
         must_be_sound(fixture, n);
         fixture_free(fixture);
     }
-    assert_true(failures > 10);
+    assert_true(failures * STRIDE > 10);
 }
 
 /* --- from one signature to two
@@ -234,7 +242,7 @@ static void a_second_signature_killed_at_any_durable_call_leaves_files_that_veri
     bool killed = true;
     int by[3] = {0};
     (void)state;
-    for (int n = 1; killed; n++) {
+    for (int n = 1; killed; n += STRIDE) {
         struct fixture *fixture = fixture_new();
         struct error err = {0};
         must(publish_image(fixture, &err));
@@ -250,7 +258,7 @@ static void a_second_signature_killed_at_any_durable_call_leaves_files_that_veri
         fixture_free(fixture);
     }
     print_message("%d killed with one signature, %d with two\n", by[1], by[2]);
-    assert_true(by[1] > 10 && by[2] > 10);
+    assert_true(by[1] * STRIDE > 10 && by[2] * STRIDE > 10);
 }
 
 int main(void)
