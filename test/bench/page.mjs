@@ -9,9 +9,9 @@ const STYLE = `
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e9ef; --dim: #9aa7b6; --paper: #14191f; --line: #2b3540; --bar: #50657c; --ours: #3fbf90; --bad: #ff8a80 } }
 body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1100px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.2rem 0 .2rem } p { color: var(--dim); margin: .2rem 0 .8rem }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(310px, 1fr)); gap: 1rem 2rem }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(330px, 100%), 1fr)); gap: 1rem 2rem }
 h3 { font-size: .85rem; font-weight: 600; color: var(--dim); margin: 0 0 .3rem }
-.row { display: grid; grid-template-columns: 9.5em 1fr 5.8em; gap: .5em; align-items: center; font-size: .8rem; line-height: 1.5 }
+.row { display: grid; grid-template-columns: 11.5em 1fr 5.5em; gap: .5em; align-items: center; font-size: .8rem; line-height: 1.5 }
 .row span:last-child { text-align: right; font-variant-numeric: tabular-nums }
 .bar { height: .7em; background: var(--bar); border-radius: 2px; min-width: 1px }
 .ours { font-weight: 600 } .ours .bar { background: var(--ours) }

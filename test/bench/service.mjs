@@ -15,7 +15,7 @@ export async function measureService(wanted, folder) {
   const rows = [];
   for (const [name, part] of Object.entries(PARTS)) {
     if (performance.now() > wanted.serviceUntil * 1000) {
-      rows.push(serviceRow(name, name, '', null, [], { note: 'not begun, the time of a quick run is over' }));
+      console.log(`${name}: not begun, the time of a quick run is over\n`);
       continue;
     }
     if (process.stderr.isTTY) process.stderr.write(`\r\x1b[Kservice: ${name}`);
