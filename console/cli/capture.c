@@ -72,20 +72,17 @@ static bool file_fetch(struct cli *cli, const char *capture, const struct json *
         .method = "GET",
         .path = arena_printf(&cli->arena, "/api/v1/captures/%s/files/%lld", capture,
                              (long long)json_integer(file, "n", -1)),
-        .token = cli->token,
         .write = download_write,
         .context = &download,
     };
     sha256_init(&download.hash);
-    bool arrived = http_send(cli->http, &request, &cli->arena, &answer, &cli->err);
+    bool arrived = cli_send(cli, &request, &answer);
     uint8_t digest[SHA256_SIZE];
     char hex[SHA256_HEX];
     sha256_end(&download.hash, digest);
     hex_encode(hex, digest, sizeof digest);
-    if (!arrived) {
-        cli->unreachable = cli->err.kind == ERROR_SYSTEM;
+    if (!arrived)
         return false;
-    }
     if (answer.status != 200)
         return cli_refused(cli, &answer);
     if (!string_is(json_string(file, "sha256"), hex))
@@ -151,19 +148,16 @@ static bool tar_fetch(struct cli *cli, int64_t campaign, int64_t number, int fd)
         .method = "GET",
         .path = arena_printf(&cli->arena, "/api/v1/campaigns/%lld/runs/%lld/tar", (long long)campaign,
                              (long long)number),
-        .token = cli->token,
         .write = download_write,
         .context = &download,
     };
     uint8_t digest[SHA256_SIZE];
 
     sha256_init(&download.hash);
-    bool arrived = http_send(cli->http, &request, &cli->arena, &answer, &cli->err);
+    bool arrived = cli_send(cli, &request, &answer);
     sha256_end(&download.hash, digest);
-    if (!arrived) {
-        cli->unreachable = cli->err.kind == ERROR_SYSTEM;
+    if (!arrived)
         return false;
-    }
     return answer.status == 200 || cli_refused(cli, &answer);
 }
 

@@ -97,6 +97,17 @@ bool cli_refused(struct cli *cli, const struct http_answer *answer)
     return false;
 }
 
+bool cli_send(struct cli *cli, struct http_request *request, struct http_answer *answer)
+{
+    if (!cli_connect(cli))
+        return false;
+    request->token = cli->token;
+    if (http_send(cli->http, request, &cli->arena, answer, &cli->err))
+        return true;
+    cli->unreachable = cli->err.kind == ERROR_SYSTEM;
+    return false;
+}
+
 bool cli_call(struct cli *cli, const char *method, const char *path, const struct text *body,
               struct http_answer *answer)
 {
@@ -107,15 +118,12 @@ bool cli_call(struct cli *cli, const char *method, const char *path, const struc
     struct http_request request = {
         .method = method,
         .path = arena_printf(&cli->arena, "/api/v1%s", path),
-        .token = cli->token,
         .body = body ? text_string(body) : NULL,
         .body_size = body ? body->size : 0,
         .answer_limit = 64 << 20,
     };
-    if (!http_send(cli->http, &request, &cli->arena, answer, &cli->err)) {
-        cli->unreachable = cli->err.kind == ERROR_SYSTEM;
+    if (!cli_send(cli, &request, answer))
         return error_add(&cli->err, "%s", cli->url);
-    }
     if (answer->status >= 200 && answer->status < 300)
         return true;
     return cli_refused(cli, answer);

@@ -114,7 +114,6 @@ static bool payload_put(struct cli *cli, const struct payload *payload, int64_t 
         .method = "PUT",
         .path = arena_printf(&cli->arena, "/api/v1/objects/%s?offset=%lld&length=%lld", payload->sha256,
                              (long long)offset, (long long)payload->length),
-        .token = cli->token,
         .content_type = "application/octet-stream",
         .body_fd = fd,
         .body_offset = offset,
@@ -126,10 +125,8 @@ static bool payload_put(struct cli *cli, const struct payload *payload, int64_t 
         request.body = "";
         request.body_fd = 0;
     }
-    if (!http_send(cli->http, &request, &cli->arena, &answer, &cli->err)) {
-        cli->unreachable = cli->err.kind == ERROR_SYSTEM;
+    if (!cli_send(cli, &request, &answer))
         return error_add(&cli->err, "%s", payload->source);
-    }
     if (answer.status >= 200 && answer.status < 300)
         return true;
     cli_refused(cli, &answer);
@@ -249,7 +246,7 @@ int cli_asset_publish(struct cli *cli)
         if (!payloads_from(&all, cli->words[i], &cli->err))
             return cli_fail(cli);
     TEXT(body);
-    if (!request_write(cli, &all, &body) || !cli_connect(cli) || !payloads_send(cli, &all))
+    if (!request_write(cli, &all, &body) || !payloads_send(cli, &all))
         return cli_fail(cli);
     const struct json *published =
         cli_json(cli, "POST", arena_printf(&cli->arena, "%s/versions", path), &body);

@@ -117,7 +117,9 @@ test('a run comes as one tar whose files are byte for byte the single ones', { s
   assert.match(answer.headers.get('content-disposition'), /^attachment/);
   assert.ok(bytes.equals(await readFile(path.join(world.folder, 'run.tar'))));
   assert.equal((await world.locum('capture', 'download', String(run1), '--tar', '-', '--device', 'cam-1')).code, 2);
-  assert.notEqual((await world.locum('capture', 'download', '999', '1', '--tar', path.join(world.folder, 'none.tar'))).code, 0);
+  const none = await world.locum('capture', 'download', '999', '1', '--tar', path.join(world.folder, 'none.tar'));
+  assert.equal(none.code, 3);
+  assert.match(none.stderr, /campaign 999/);
   assert.equal(existsSync(path.join(world.folder, 'none.tar')), false);
 });
 

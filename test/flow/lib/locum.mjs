@@ -38,11 +38,14 @@ export function freePort() {
   });
 }
 
-/** Runs a program to its end: {code, stdout, stderr}. */
+const CRASHES = ['SIGSEGV', 'SIGBUS', 'SIGABRT', 'SIGILL', 'SIGFPE'];
+
+/** Runs a program to its end: {code, stdout, stderr}. One that crashes has not just failed: that is thrown. */
 export function run(program, args, options = {}) {
-  return new Promise((done) => {
+  return new Promise((done, fail) => {
     const child = execFile(program, args, { maxBuffer: 256 << 20, timeout: 120000, ...options }, (error, stdout, stderr) => {
-      done({ code: error ? (typeof error.code === 'number' ? error.code : -1) : 0, stdout, stderr });
+      if (CRASHES.includes(error?.signal)) fail(new Error(`${program} ${args.join(' ')}: ${error.signal}: ${stderr}`));
+      else done({ code: error ? (typeof error.code === 'number' ? error.code : -1) : 0, stdout, stderr });
     });
     if (options.input !== undefined) child.stdin.end(options.input);
   });
