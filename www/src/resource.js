@@ -7,7 +7,7 @@ const SKELETON_MS = 150; // nothing is drawn before that
 const AGAIN_MS = 250;    // the least time between two fetches of the same thing
 
 /* path: null fetches nothing. wants(type, data): which events change it. list: the answer is { rows, total, next }.
- * Returns { data, error, slow, at, reload }. */
+ * Returns { data, error, slow, at, reload, ending }. ending(work): work ends the thing itself, which is not asked for again unless that fails. */
 export function useResource(path, wants = null, { list = false } = {}) {
     const [state, setState] = useState({ data: null, error: null, slow: false, at: 0, path: null });
     const run = useRef({});
@@ -16,7 +16,7 @@ export function useResource(path, wants = null, { list = false } = {}) {
 
     const load = useCallback(() => {
         const mine = run.current;
-        if (!path) return;
+        if (!path || mine.over) return;
         if (mine.busy) {
             mine.again = true;
             return;
@@ -54,7 +54,19 @@ export function useResource(path, wants = null, { list = false } = {}) {
         };
     }, [load]);
 
-    return { ...state, reload: load };
+    const ending = useCallback(async (work) => {
+        const mine = run.current;
+        mine.over = true;
+        try {
+            return await work();
+        } catch (error) {
+            mine.over = false;
+            load();
+            throw error;
+        }
+    }, [load]);
+
+    return { ...state, reload: load, ending };
 }
 
 /* Which events change what: wants.devices, and so on. */

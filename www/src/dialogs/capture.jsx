@@ -35,10 +35,10 @@ export function HoldDialog({ capture: c, close, done }) {
     );
 }
 
-export function DeleteDialog({ capture: c, close }) {
+export function DeleteDialog({ capture: c, close, ending }) {
     const weight = useWeight({ name: c.device, destroys: true });
     async function submit() {
-        await api.remove(at`/captures/${c.id}` + query({ reason: weight.reason }));
+        await ending(() => api.remove(at`/captures/${c.id}` + query({ reason: weight.reason })));
         say(`Capture ${c.id} of ${c.device} deleted.`);
         close();
         go(`/captures?campaign=${c.campaign}&run=${c.run}`, { replace: true });

@@ -72,11 +72,11 @@ function Change({ of, change }) {
     );
 }
 
-export function DeleteGroupDialog({ group, close, done }) {
+export function DeleteGroupDialog({ group, close, ending, done }) {
     const weight = useWeight({ name: group.name, destroys: true, silent: true });
     const released = group.releases.length;
     async function submit() {
-        await api.remove(at`/groups/${group.name}` + (released ? "?force=true" : ""));
+        await ending(() => api.remove(at`/groups/${group.name}` + (released ? "?force=true" : "")));
         say(`Group ${group.name} deleted.`);
         close();
         done();

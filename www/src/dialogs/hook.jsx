@@ -53,10 +53,10 @@ function Secret({ made, close }) {
     );
 }
 
-export function DeleteHookDialog({ hook, close }) {
+export function DeleteHookDialog({ hook, close, ending }) {
     const weight = useWeight({ name: hook.name, destroys: true, silent: true });
     async function submit() {
-        await api.remove(at`/hooks/${hook.name}`);
+        await ending(() => api.remove(at`/hooks/${hook.name}`));
         say(`Hook ${hook.name} deleted.`);
         close();
         go("/settings/hooks", { replace: true });

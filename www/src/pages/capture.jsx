@@ -26,7 +26,7 @@ export function Capture({ id, n }) {
                 {(c) => <><Kept capture={c} />{c.files.length ? <Files capture={c} n={n} /> : <Nothing>{reasonText(c.reason) ?? "Nothing was collected."}</Nothing>}</>}
             </Loaded>
             {open === "hold" && c && <HoldDialog capture={c} close={() => setOpen(null)} done={capture.reload} />}
-            {open === "delete" && c && <DeleteDialog capture={c} close={() => setOpen(null)} />}
+            {open === "delete" && c && <DeleteDialog capture={c} close={() => setOpen(null)} ending={capture.ending} />}
         </Page>
     );
 }

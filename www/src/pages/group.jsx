@@ -56,7 +56,7 @@ export function Group({ name }) {
                 )}
             </Loaded>
             {open === "change" && g && <GroupDialog of={g} close={() => setOpen(null)} done={group.reload} />}
-            {open === "delete" && g && <DeleteGroupDialog group={g} close={() => setOpen(null)} done={() => go("/groups", { replace: true })} />}
+            {open === "delete" && g && <DeleteGroupDialog group={g} close={() => setOpen(null)} ending={group.ending} done={() => go("/groups", { replace: true })} />}
             {ending && <EndReleaseDialog product={ending.product} asset={ending.asset} group={name} close={() => setEnding(null)} done={group.reload} />}
         </Page>
     );

@@ -88,7 +88,7 @@ export function Hook({ name }) {
                 </Loaded>
                 <Command text={`locum hook log ${shell(name)}`} label="the same on a command line" />
             </Section>
-            {open && hook && <DeleteHookDialog hook={hook} close={() => setOpen(false)} />}
+            {open && hook && <DeleteHookDialog hook={hook} close={() => setOpen(false)} ending={log.ending} />}
         </Page>
     );
 }
