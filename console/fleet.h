@@ -65,6 +65,7 @@ struct device {
 
     /* Last check-in. */
     int64_t last_seen;              /* Unix seconds, 0: never; flushed */
+    int64_t excused_s;              /* of the silence since then: the console itself was away */
     int poll_s;                     /* the interval that was answered */
     uint8_t said[SHA256_SIZE];      /* SHA-256 of the body, to see that nothing changed */
     int64_t generation, order_seen; /* order_seen: the seq that the device holds */
@@ -118,6 +119,9 @@ struct device *const *fleet_all(struct fleet *fleet, size_t *count);
  * the fleet. */
 struct device *fleet_add(struct fleet *fleet, const struct device *device);
 enum connectivity device_connectivity(const struct fleet *fleet, const struct device *device, int64_t now);
+/* Says that the console is awake. The time that it was not (the machine paused, the process stopped or
+ * starved) is no device's silence: nobody could be heard. For whoever hears devices or judges silence. */
+void fleet_keep_watch(struct fleet *fleet);
 /* Seconds since it was heard; the time that the console itself was away does not count against a device. */
 int64_t device_silence(const struct fleet *fleet, const struct device *device, int64_t now);
 /* Marks a device's wish as to be thought over: its next check-in or the next orders_step does. */

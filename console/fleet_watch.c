@@ -2,6 +2,7 @@
 #include "console/fleet_parts.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "console/events.h"
 
 #include <string.h>
@@ -11,6 +12,7 @@
 #define LOOK_LASTS_S 300 /* an open page asks again with each news of the device */
 #define WORK_S 1
 #define MOVING_EACH_S 2000 /* devices that move in rollouts and come every second; more come more rarely */
+#define AWAY_MS 5000       /* so long without a step or a check-in: the console was not there to hear any */
 #define WORK_AHEAD_S 30    /* a device with work comes often from so long before it */
 
 int fleet_idle_interval(int64_t devices)
@@ -52,12 +54,26 @@ int fleet_poll_interval(struct fleet *fleet, const struct device *device, int wa
     return fleet_idle_interval(fleet->active);
 }
 
+void fleet_keep_watch(struct fleet *fleet)
+{
+    int64_t now_ms = clock_boot_ms(), away_ms = fleet->watch_ms ? now_ms - fleet->watch_ms : 0;
+
+    fleet->watch_ms = now_ms;
+    if (away_ms <= AWAY_MS)
+        return;
+    log_event(LOG_WARNING, "was_away", "seconds=%lld", (long long)away_ms / 1000);
+    for (size_t i = 0; i < fleet->count; i++)
+        fleet->by_name[i]->excused_s += away_ms / 1000;
+}
+
 int64_t device_silence(const struct fleet *fleet, const struct device *device, int64_t now)
 {
-    if (device->last_seen >= fleet->started_at)
-        return now - device->last_seen;
-    return now - fleet->started_at +
-           (fleet->last_activity > device->last_seen ? fleet->last_activity - device->last_seen : 0);
+    int64_t heard = device->last_seen ? device->last_seen : device->enrolled_at;
+    int64_t silent = heard >= fleet->started_at ? now - heard : now - fleet->started_at;
+
+    if (heard < fleet->started_at && fleet->last_activity > heard)
+        silent += fleet->last_activity - heard;
+    return silent - device->excused_s;
 }
 
 enum connectivity device_connectivity(const struct fleet *fleet, const struct device *device, int64_t now)
@@ -124,6 +140,7 @@ bool fleet_watch(struct console *console, struct error *err)
 
     (void)err; /* memory alone */
     fleet_lock(fleet);
+    fleet_keep_watch(fleet);
     for (size_t i = 0; i < fleet->count; i++) {
         struct device *device = fleet->by_name[i];
         enum connectivity connectivity = device_connectivity(fleet, device, now);

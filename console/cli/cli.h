@@ -86,7 +86,8 @@ int cli_fail(struct cli *cli);
 
 /* --- the server: cli_client.c
  * ------------------------------------------------------------------------------------- */
-/* Sends a request of the caller's to the console with our token; true when an answer came, whatever it says. */
+/* Sends a request of the caller's to the console with our token; true when an answer came, whatever it says.
+ */
 bool cli_send(struct cli *cli, struct http_request *request, struct http_answer *answer);
 /* Sends; true for 2xx. `path` is below /api/v1. `body` NULL: none. Otherwise cli->err says why not. */
 bool cli_call(struct cli *cli, const char *method, const char *path, const struct text *body,

@@ -76,6 +76,7 @@ static void said_read(struct fleet *fleet, const struct rollout *rollout, int64_
         said->app_good = string_is(device->app_state, "running") || string_is(device->app_state, "none") ||
                          !device->app_state[0];
         said->last_seen = device->last_seen;
+        fleet_keep_watch(fleet);
         int64_t now = clock_now();
         enum connectivity connectivity = device_connectivity(fleet, device, now);
         said->silent = connectivity == OFFLINE || connectivity == NEVER_SEEN;

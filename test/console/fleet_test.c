@@ -139,6 +139,43 @@ static void the_consoles_own_absence_is_not_the_devices_silence(void **state)
     assert_int_equal(device_connectivity(small->console.fleet, device, clock_now() + 60), OFFLINE);
 }
 
+/* As if machine or process had stood still for so long. */
+static void stand_still(struct small *small, int64_t seconds)
+{
+    struct fleet *fleet = small->console.fleet;
+
+    fleet_keep_watch(fleet);
+    fleet->watch_ms -= seconds * 1000;
+    small_wait(small, seconds);
+    fleet_keep_watch(fleet);
+}
+
+static void a_console_that_stood_still_has_not_missed_its_devices(void **state)
+{
+    struct small *small = *state;
+    struct fleet *fleet = small->console.fleet;
+    struct device *device = small_device(small, "cam-1", "", NULL);
+    struct device *other = small_device(small, "cam-2", "", NULL);
+    struct error err = {0};
+    TEXT(answer);
+
+    assert_ok(small_checkin(small, device, quiet, &answer, &err), err);
+    small_wait(small, 12);
+    fleet_keep_watch(fleet);
+    stand_still(small, 3600);
+    assert_int_equal(device_silence(fleet, device, clock_now()), 12);
+    assert_int_equal(device_silence(fleet, other, clock_now()), 12); /* since it enrolled */
+    assert_int_equal(device_connectivity(fleet, device, clock_now()), ONLINE);
+    small_wait(small, 60); /* who stays silent while the console listens is silent */
+    fleet_keep_watch(fleet);
+    assert_int_equal(device_silence(fleet, device, clock_now()), 72);
+    assert_int_equal(device_connectivity(fleet, device, clock_now()), OFFLINE);
+    stand_still(small, 600); /* and is not heard by our standing still again */
+    assert_int_equal(device_silence(fleet, device, clock_now()), 72);
+    assert_ok(small_checkin(small, device, quiet, &answer, &err), err);
+    assert_int_equal(device_silence(fleet, device, clock_now()), 0);
+}
+
 static void what_a_device_said_is_there_after_a_restart(void **state)
 {
     struct small *small = *state;
@@ -295,6 +332,7 @@ int main(void)
         SMALL_TEST(a_counter_that_goes_back_means_a_clone_but_not_a_repeated_request),
         SMALL_TEST(connectivity_follows_missed_check_ins),
         SMALL_TEST(the_consoles_own_absence_is_not_the_devices_silence),
+        SMALL_TEST(a_console_that_stood_still_has_not_missed_its_devices),
         SMALL_TEST(what_a_device_said_is_there_after_a_restart),
         SMALL_TEST(a_check_in_that_says_nothing_new_writes_nothing_but_its_time),
         SMALL_TEST(the_interval_grows_with_the_fleet_and_shrinks_with_work),

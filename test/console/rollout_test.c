@@ -8,6 +8,7 @@
 #include "console/delivery/rollout_assignment.h"
 #include "console/delivery/withdraw.h"
 #include "console/devices.h"
+#include "console/fleet_parts.h"
 #include "console/orders.h"
 
 #include <stdio.h>
@@ -553,6 +554,24 @@ static void a_device_may_restart_in_its_soak(void **state)
     prove_all();
     small_wait(small, 45);
     assert_int_equal(device_connectivity(small->console.fleet, devices[0], clock_now()), OFFLINE);
+    step();
+    assert_int_equal(number("state", id, "failed"), 0);
+    soak(3);
+    assert_int_equal(number("state", id, "applied"), 1);
+    check_state(id, "running"); /* its next stage */
+}
+
+static void a_console_that_stood_still_blames_no_device_in_its_soak(void **state)
+{
+    ARENA(arena);
+    struct rollout_plan plan = plan_of(&arena, DEVICES);
+
+    (void)state;
+    plan.soak_s = 10;
+    int64_t id = create(&plan);
+    prove_all();
+    small->console.fleet->watch_ms -= 90000;
+    small_wait(small, 90);
     step();
     assert_int_equal(number("state", id, "failed"), 0);
     soak(3);
@@ -1128,6 +1147,7 @@ int main(void)
         ROLLOUT_TEST(an_applied_device_is_watched_until_the_rollout_is_over),
         ROLLOUT_TEST(a_soak_is_not_passed_in_silence),
         ROLLOUT_TEST(a_device_may_restart_in_its_soak),
+        ROLLOUT_TEST(a_console_that_stood_still_blames_no_device_in_its_soak),
         ROLLOUT_TEST(who_is_next_comes_often_and_after_short_stages_who_comes_then),
         ROLLOUT_TEST(who_cannot_take_it_is_skipped_with_the_reason),
         ROLLOUT_TEST(two_rollouts_of_an_asset_do_not_share_a_device),

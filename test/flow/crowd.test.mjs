@@ -44,7 +44,7 @@ const reaches = (id, states, and = () => true) => reached(`rollout ${id} is ${st
   const found = await show(id);
   if ([...over, 'held'].includes(found.state) && !states.includes(found.state)) {
     const failed = found.counts.failed ? JSON.stringify(await world.api('GET', `/rollouts/${id}/failures`)) : '';
-    never(`rollout ${id} is ${found.state}: ${JSON.stringify(found.reason)} ${JSON.stringify(found.counts)} ${failed}`);
+    never(`rollout ${id} is ${found.state}: ${JSON.stringify(found.reason)} ${JSON.stringify(found.counts)} the longest between two answers of one device: ${JSON.stringify(crowd.gap)} ${failed}`);
   }
   return states.includes(found.state) && and(found) && found;
 });

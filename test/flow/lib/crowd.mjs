@@ -2,6 +2,8 @@
 // their orders say and report it, all over the device protocol of agent/PROTOCOL.md on TLS that is verified. What they do not do: TUF, files, apps.
 import { randomBytes } from 'node:crypto';
 import { Agent, request } from 'node:https';
+import { connect } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import { Hand, canonical, sha256 } from './hand.mjs';
 import { until } from './locum.mjs';
 
@@ -92,15 +94,23 @@ class Simulated extends Hand {
         this.token = null;
       } catch (error) {
         if (!['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT'].includes(error.code) && !/hang up|socket|nonce/.test(error.message)) throw error;
+        await this.crowd.there();
       }
       await later(wait);
     }
+  }
+  /** The console has just heard of this one. */
+  heard() {
+    const now = performance.now();
+    if (this.answered && now - this.answered > this.crowd.gap.ms) this.crowd.gap = { ms: Math.round(now - this.answered), device: this.name, until: new Date().toISOString() };
+    this.answered = now;
   }
   async turn() {
     const answer = await this.sure('POST', '/device/checkin', this.said);
     if (answer.status !== 200) return 1 + answer.retry || 1;
     this.crowd.checkins++;
     this.turns++;
+    this.heard();
     const { order, poll_s } = answer.json;
     if (order) await this.take(order.signed);
     return order ? 0.1 : poll_s;
@@ -194,9 +204,9 @@ export class Crowd {
   /** `ways(name, index)`: how that one behaves. `idle`: the devices' own poll.idle_s, in seconds. */
   static async open(world, count, { product = 'demo', prefix = 'sim', hardware = null, idle = Infinity, ways = () => ({}) } = {}) {
     const crowd = new Crowd();
-    Object.assign(crowd, { world, idle, stopping: false, asleep: new Set(), checkins: 0, unanswered: 0, on: 0, most: 0, manifests: new Map(), devices: [] });
+    Object.assign(crowd, { world, idle, stopping: false, asleep: new Set(), checkins: 0, unanswered: 0, gap: { ms: 0 }, on: 0, most: 0, manifests: new Map(), devices: [] });
     const { ca } = await world.api('POST', '/claims', { product });
-    crowd.agent = new Agent({ keepAlive: true, maxSockets: SOCKETS, ca });
+    crowd.agent = new Agent({ keepAlive: true, maxSockets: SOCKETS, secureContext: createSecureContext({ ca }) });
     const digits = String(count - 1).length;
     for (let i = 0; i < count; i++) {
       const name = `${prefix}-${String(i).padStart(digits, '0')}`;
@@ -209,6 +219,19 @@ export class Crowd {
     });
     crowd.lives = Promise.all(crowd.devices.map((device) => device.live().catch((error) => { crowd.broken ??= error; })));
     return crowd;
+  }
+  /** Waits until somebody listens again: one looks for all, as a front would. 2,000 that knock at once are only this process's own work. */
+  there() {
+    this.looking ??= (async () => {
+      const { hostname, port } = new URL(this.world.deviceUrl);
+      const open = () => new Promise((done) => {
+        const socket = connect(port, hostname, () => { socket.destroy(); done(true); });
+        socket.on('error', () => done(false));
+      });
+      while (!this.stopping && !(await open())) await later(50);
+      this.looking = null;
+    })();
+    return this.looking;
   }
   /** The hash of a version's manifest, asked once. */
   manifest(product, asset, version) {
