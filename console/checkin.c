@@ -119,11 +119,10 @@ static void answer_make(struct console *console, int64_t device_id, struct after
     int64_t now = clock_now();
 
     fleet_lock(console->fleet);
-    fleet_keep_watch(console->fleet);
     struct device *device = fleet_by_id(console->fleet, device_id);
+    fleet_heard(console->fleet, device);
     after->changed |= !device->last_seen;
     device->last_seen = now;
-    device->excused_s = 0;
     device->seen_dirty = true;
     answer_write(console->fleet, device, watchers, now, answer);
     strcpy(after->name, device->name);

@@ -64,10 +64,11 @@ struct device {
     char session_nonce[SHA256_HEX]; /* the nonce that went with it */
 
     /* Last check-in. */
-    int64_t last_seen;              /* Unix seconds, 0: never; flushed */
-    int64_t excused_s;              /* of the silence since then: the console itself was away */
-    int poll_s;                     /* the interval that was answered */
-    uint8_t said[SHA256_SIZE];      /* SHA-256 of the body, to see that nothing changed */
+    int64_t last_seen;         /* Unix seconds, 0: never; flushed */
+    int64_t heard_at;          /* Unix seconds, of its last request of any kind; 0: none since the start */
+    int64_t excused_s;         /* of the silence since then: the console itself was away */
+    int poll_s;                /* the interval that was answered */
+    uint8_t said[SHA256_SIZE]; /* SHA-256 of the body, to see that nothing changed */
     int64_t generation, order_seen; /* order_seen: the seq that the device holds */
     char boot_id[BOOT_ID_SIZE], set[SHA256_HEX];
     struct running_asset *running; /* owned, sorted by asset */
@@ -122,8 +123,13 @@ enum connectivity device_connectivity(const struct fleet *fleet, const struct de
 /* Says that the console is awake. The time that it was not (the machine paused, the process stopped or
  * starved) is no device's silence: nobody could be heard. For whoever hears devices or judges silence. */
 void fleet_keep_watch(struct fleet *fleet);
+/* A request of its own came, whichever: it is not silent. */
+void fleet_heard(struct fleet *fleet, struct device *device);
 /* Seconds since it was heard; the time that the console itself was away does not count against a device. */
 int64_t device_silence(const struct fleet *fleet, const struct device *device, int64_t now);
+/* What of it this process has listened to: how long it was silent before a restart is known roughly, to a
+ * flush. */
+int64_t device_silence_witnessed(const struct fleet *fleet, const struct device *device, int64_t now);
 /* Marks a device's wish as to be thought over: its next check-in or the next orders_step does. */
 void device_wish_changed(struct device *device);
 

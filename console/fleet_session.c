@@ -151,9 +151,10 @@ bool fleet_session_check(struct console *console, const char *bearer, int64_t *d
         return error_set(err, ERROR_DENIED, "a device's session token is needed");
     sha256_bytes(bearer, strlen(bearer), digest);
     fleet_lock(console->fleet);
-    const struct device *device = fleet_by_id(console->fleet, id);
+    struct device *device = fleet_by_id(console->fleet, id);
     bool fits = token_fits(device, digest, err);
     if (fits) {
+        fleet_heard(console->fleet, device);
         *device_id = device->id;
         *name = arena_strdup(arena, device->name);
     }

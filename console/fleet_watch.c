@@ -66,14 +66,35 @@ void fleet_keep_watch(struct fleet *fleet)
         fleet->by_name[i]->excused_s += away_ms / 1000;
 }
 
+void fleet_heard(struct fleet *fleet, struct device *device)
+{
+    fleet_keep_watch(fleet);
+    device->heard_at = clock_now();
+    device->excused_s = 0;
+}
+
+/* Silence ends with any request: who takes up a large file, or waits until a report is written down, lives.
+ */
+static int64_t heard_last(const struct device *device)
+{
+    int64_t heard = device->last_seen > device->heard_at ? device->last_seen : device->heard_at;
+
+    return heard ? heard : device->enrolled_at;
+}
+
+int64_t device_silence_witnessed(const struct fleet *fleet, const struct device *device, int64_t now)
+{
+    int64_t heard = heard_last(device);
+
+    return now - (heard > fleet->started_at ? heard : fleet->started_at) - device->excused_s;
+}
+
 int64_t device_silence(const struct fleet *fleet, const struct device *device, int64_t now)
 {
-    int64_t heard = device->last_seen ? device->last_seen : device->enrolled_at;
-    int64_t silent = heard >= fleet->started_at ? now - heard : now - fleet->started_at;
+    int64_t heard = heard_last(device);
+    bool before = heard < fleet->started_at && heard < fleet->last_activity;
 
-    if (heard < fleet->started_at && fleet->last_activity > heard)
-        silent += fleet->last_activity - heard;
-    return silent - device->excused_s;
+    return device_silence_witnessed(fleet, device, now) + (before ? fleet->last_activity - heard : 0);
 }
 
 enum connectivity device_connectivity(const struct fleet *fleet, const struct device *device, int64_t now)

@@ -80,7 +80,7 @@ static void said_read(struct fleet *fleet, const struct rollout *rollout, int64_
         int64_t now = clock_now();
         enum connectivity connectivity = device_connectivity(fleet, device, now);
         said->silent = connectivity == OFFLINE || connectivity == NEVER_SEEN;
-        said->gone = said->silent && device_silence(fleet, device, now) >= SOAK_SILENCE_S;
+        said->gone = said->silent && device_silence_witnessed(fleet, device, now) >= SOAK_SILENCE_S;
         running_read(device, rollout, arena, said);
         said->order = order && device->order ? arena_strdup(arena, device->order) : NULL;
     }

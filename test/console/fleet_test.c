@@ -139,6 +139,30 @@ static void the_consoles_own_absence_is_not_the_devices_silence(void **state)
     assert_int_equal(device_connectivity(small->console.fleet, device, clock_now() + 60), OFFLINE);
 }
 
+static void any_request_ends_a_silence(void **state)
+{
+    struct small *small = *state;
+    struct private_key key;
+    struct device *device = small_device(small, "cam-1", "", &key);
+    struct session_opened opened;
+    char nonce[SHA256_HEX];
+    struct error err = {0};
+    TEXT(answer);
+
+    fleet_nonce(small->console.fleet, key.public.id, nonce);
+    assert_ok(open_with(small, &key, nonce, 1, &opened, &err), err);
+    assert_ok(small_checkin(small, device, quiet, &answer, &err), err);
+    small_wait(small, 100);
+    assert_int_equal(device_connectivity(small->console.fleet, device, clock_now()), OFFLINE);
+    assert_ok(check(small, opened.token, &err), err);
+    assert_int_equal(device_connectivity(small->console.fleet, device, clock_now()), ONLINE);
+    small_wait(small, 100);
+    assert_int_equal(device_connectivity(small->console.fleet, device, clock_now()), OFFLINE);
+    err = (struct error){0};
+    assert_false(check(small, "1.nonsense", &err)); /* not one of somebody else */
+    assert_int_equal(device_connectivity(small->console.fleet, device, clock_now()), OFFLINE);
+}
+
 /* As if machine or process had stood still for so long. */
 static void stand_still(struct small *small, int64_t seconds)
 {
@@ -332,6 +356,7 @@ int main(void)
         SMALL_TEST(a_counter_that_goes_back_means_a_clone_but_not_a_repeated_request),
         SMALL_TEST(connectivity_follows_missed_check_ins),
         SMALL_TEST(the_consoles_own_absence_is_not_the_devices_silence),
+        SMALL_TEST(any_request_ends_a_silence),
         SMALL_TEST(a_console_that_stood_still_has_not_missed_its_devices),
         SMALL_TEST(what_a_device_said_is_there_after_a_restart),
         SMALL_TEST(a_check_in_that_says_nothing_new_writes_nothing_but_its_time),

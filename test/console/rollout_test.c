@@ -579,6 +579,32 @@ static void a_console_that_stood_still_blames_no_device_in_its_soak(void **state
     check_state(id, "running"); /* its next stage */
 }
 
+static void a_console_that_is_back_hears_a_minute_before_it_judges(void **state)
+{
+    ARENA(arena);
+    struct rollout_plan plan = plan_of(&arena, DEVICES);
+    struct device *found[DEVICES];
+
+    (void)state;
+    plan.soak_s = 10;
+    int64_t id = create(&plan);
+    int count = moving(found);
+    prove_all();
+    small_wait(small, 90); /* what the moving one said since then was not written down, another's was */
+    for (int i = 0; i < DEVICES; i++)
+        if (devices[i] != found[0])
+            say(devices[i], ordered(&arena, devices[i]), "idle", 1);
+    assert_int_equal(count, 1);
+    restart();
+    small_wait(small, 30);
+    step();
+    assert_int_equal(number("state", id, "failed"), 0);
+    small_wait(small, 31);
+    step();
+    assert_int_equal(number("reason", id, "timed_out"), 1);
+    check_state(id, "held");
+}
+
 /* Devices that come often because their turn is near. */
 static int often(void)
 {
@@ -1147,6 +1173,7 @@ int main(void)
         ROLLOUT_TEST(an_applied_device_is_watched_until_the_rollout_is_over),
         ROLLOUT_TEST(a_soak_is_not_passed_in_silence),
         ROLLOUT_TEST(a_device_may_restart_in_its_soak),
+        ROLLOUT_TEST(a_console_that_is_back_hears_a_minute_before_it_judges),
         ROLLOUT_TEST(a_console_that_stood_still_blames_no_device_in_its_soak),
         ROLLOUT_TEST(who_is_next_comes_often_and_after_short_stages_who_comes_then),
         ROLLOUT_TEST(who_cannot_take_it_is_skipped_with_the_reason),
