@@ -358,10 +358,11 @@ static bool join(struct rollout_act *act, int64_t id, struct error *err)
     for (size_t i = 0; i < count && rollout.devices + joined < ROLLOUT_DEVICES_MOST; i++)
         if (!join_one(act, &rollout, ids[i], &joined, err))
             return false;
-    return !joined ||
-           (rollout_set_devices(act, &rollout, rollout.devices + joined, err) &&
-            rollout_note(act, id, "joined",
-                         arena_printf(&act->arena, "%lld devices joined late", (long long)joined), err));
+    return !joined || (rollout_set_devices(act, &rollout, rollout.devices + joined, err) &&
+                       rollout_note(act, id, "joined",
+                                    arena_printf(&act->arena, "%lld device%s joined late", (long long)joined,
+                                                 joined == 1 ? "" : "s"),
+                                    err));
 }
 
 static bool join_all(struct console *console, struct error *err)

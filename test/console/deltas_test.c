@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "console/console.h"
 #include "console/deltas.h"
+#include "console/delivery/release.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,6 +170,23 @@ static void publish(struct small *small, const char *version, const uint8_t *byt
     assert_ok(repo_publish(small->console.repo, &publication, &published, &err), err);
 }
 
+/* The device says that it runs this version and has this order. */
+static void say_runs(struct small *small, struct device *device, const char *version, int64_t order_seq)
+{
+    ARENA(arena);
+    struct error err = {0};
+    TEXT(answer);
+    const char *said = arena_printf(&arena,
+                                    "{\"boot_id\":\"0f8fad5b-d9cb-469f-a165-70867728950e\",\"generation\":1,"
+                                    "\"set\":\"\",\"order_seq\":%lld,"
+                                    "\"metadata\":{},\"assets\":{\"model\":{\"version\":\"%s\",\"sha256\":"
+                                    "null,\"state\":\"idle\",\"result\":1}},"
+                                    "\"app\":{\"state\":\"none\",\"pid\":0,\"since\":null},\"image\":null}",
+                                    (long long)order_seq, version);
+
+    assert_ok(small_checkin(small, device, said, &answer, &err), err);
+}
+
 static void what_devices_run_is_prepared_for_a_version_that_is_published(void **state)
 {
     ARENA(arena);
@@ -178,8 +196,6 @@ static void what_devices_run_is_prepared_for_a_version_that_is_published(void **
     uint8_t *bytes = noise(&arena, LENGTH);
     char old[SHA256_HEX], between[SHA256_HEX], new[SHA256_HEX];
     struct delta_known known;
-    struct error err = {0};
-    TEXT(answer);
 
     sha256_hex(bytes, LENGTH, old);
     publish(small, "1.0.0", bytes);
@@ -189,14 +205,7 @@ static void what_devices_run_is_prepared_for_a_version_that_is_published(void **
     random_bytes(bytes + 1000, 500);
     sha256_hex(bytes, LENGTH, new);
     publish(small, "1.2.0", bytes);
-    const char *said = arena_printf(
-        &arena,
-        "{\"boot_id\":\"0f8fad5b-d9cb-469f-a165-70867728950e\",\"generation\":1,\"set\":\"%s\",\"order_seq\":"
-        "0,"
-        "\"metadata\":{},\"assets\":{\"model\":{\"version\":\"1.0.0\",\"sha256\":\"%s\",\"state\":\"idle\","
-        "\"result\":1}},\"app\":{\"state\":\"none\",\"pid\":0,\"since\":null},\"image\":null}",
-        old, old);
-    assert_ok(small_checkin(small, device, said, &answer, &err), err);
+    say_runs(small, device, "1.0.0", 0);
     deltas_published(deltas, "demo", "model", "1.2.0");
     assert_true(deltas_idle(deltas, IDLE_MS));
     delta_store_look(deltas_store(deltas), old, new, &known);
@@ -208,6 +217,34 @@ static void what_devices_run_is_prepared_for_a_version_that_is_published(void **
     deltas_ordered(deltas, "demo", "model", "1.1.0", "1.2.0");
     assert_true(deltas_idle(deltas, IDLE_MS));
     delta_store_look(deltas_store(deltas), between, new, &known);
+    assert_true(known.length > 0);
+}
+
+static void what_an_order_brings_is_made_before_the_device_asks(void **state)
+{
+    ARENA(arena);
+    struct small *small = *state;
+    struct deltas *deltas = deltas_open(small, 1 << 30);
+    struct device *device = small_device(small, "cam-1", NULL, NULL);
+    uint8_t *bytes = noise(&arena, LENGTH);
+    char old[SHA256_HEX], new[SHA256_HEX];
+    struct delta_known known;
+    struct error err = {0};
+    int64_t count;
+
+    sha256_hex(bytes, LENGTH, old);
+    publish(small, "1.0.0", bytes);
+    random_bytes(bytes + 1000, 500);
+    sha256_hex(bytes, LENGTH, new);
+    publish(small, "1.1.0", bytes);
+    say_runs(small, device, "1.0.0", 0);
+    assert_true(deltas_idle(deltas, IDLE_MS));
+    assert_int_equal(made(deltas), 0);
+    assert_ok(release_set(&small->console, "demo", "model", "1.1.0", "ada", &count, &err), err);
+    say_runs(small, device, "1.0.0", 0); /* which gives it the order */
+    assert_true(device->order_seq > 0);
+    assert_true(deltas_idle(deltas, IDLE_MS));
+    delta_store_look(deltas_store(deltas), old, new, &known);
     assert_true(known.length > 0);
 }
 
@@ -300,6 +337,7 @@ int main(void)
         TEST_OF(nothing_is_made_for_what_is_small_unknown_or_the_same),
         TEST_OF(a_pair_that_is_asked_for_often_is_made_thoroughly),
         TEST_OF(what_devices_run_is_prepared_for_a_version_that_is_published),
+        TEST_OF(what_an_order_brings_is_made_before_the_device_asks),
         TEST_OF(a_stop_drops_what_is_being_made),
         TEST_OF(with_a_quota_of_nothing_whole_objects_travel),
         TEST_OF(a_delta_beyond_the_quota_is_not_made_again_and_again),
