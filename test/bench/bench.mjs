@@ -1,4 +1,5 @@
 // The benchmark: bench.mjs [--quick] [--pair NAME] [--part pairs|service]. Prints tables, writes build/bench.json and build/bench/index.html.
+// What was measured before of the same Locum on the same machine, by --pair or --part or a run that was cut off, stays beside it.
 // Run by `make bench`, which has installed and built what is needed. See BENCHMARKS.md.
 import { execSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -6,7 +7,7 @@ import { cpus, release, totalmem } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { build } from '../flow/lib/locum.mjs';
-import { judgements } from './figures.mjs';
+import { judgements, together } from './figures.mjs';
 import { Bench, filesOf } from './measure.mjs';
 import { LOCUM_TOOLS } from './locum.mjs';
 import { keepIn } from './packages.mjs';
@@ -39,8 +40,8 @@ function about(wanted) {
     machine: { cpu: cpus()[0].model, cores: cpus().length, memory: totalmem(), kernel: release(), system },
     locum: firstLine('git describe --always --dirty'),
     versions: Object.fromEntries(VERSIONS.map(([name, command]) => [name, firstLine(command)])),
-    command: ['make bench', wanted.quick && 'QUICK=1', wanted.pair && `PAIR=${wanted.pair}`, wanted.part && `PART=${wanted.part}`].filter(Boolean).join(' '),
-    quick: Boolean(wanted.quick), scale: wanted.scale, times: wanted.times,
+    commands: [['make bench', wanted.quick && 'QUICK=1', wanted.pair && `PAIR=${wanted.pair}`, wanted.part && `PART=${wanted.part}`].filter(Boolean).join(' ')],
+    pairs: [], service: [], quick: Boolean(wanted.quick), scale: wanted.scale, times: wanted.times,
   };
 }
 
@@ -59,27 +60,36 @@ async function measurePair(bench, pair, wanted, folder) {
   return row;
 }
 
-async function measurePairs(wanted, folder) {
+/* `told(row)` is called with each row as it is there. */
+async function measurePairs(wanted, folder, told) {
   const bench = await Bench.open(path.join(folder, 'work'), { BENCH: path.join(build, 'bench'), LOCUM_DELTA: path.join(build, 'locum-delta') });
-  const rows = [];
   try {
     for (const pair of PAIRS.filter((one) => (wanted.pair ? one.name === wanted.pair : !wanted.quick || one.quick))) {
       if (performance.now() > wanted.pairsUntil * 1000) console.log(`${pair.name}: not begun, the time of a quick run is over\n`);
-      else rows.push(await measurePair(bench, pair, wanted, folder));
+      else told(await measurePair(bench, pair, wanted, folder));
     }
   } finally {
     await bench.close();
   }
-  return rows;
+}
+
+/* What stood there before; nothing where it was of something else, or cannot be read. */
+function before(file) {
+  try { return JSON.parse(readFileSync(file, 'utf8')); } catch { return null; }
 }
 
 const wanted = options(), folder = path.join(build, 'bench');
 mkdirSync(folder, { recursive: true });
 keepIn(path.join(folder, 'npm'));
-const result = { ...about(wanted), pairs: [], service: [] };
-console.log(`${result.command} on ${result.machine.cpu}, ${result.machine.cores} cores, ${result.date}\n`);
-if (wanted.pairs) result.pairs = await measurePairs(wanted, folder);
-if (wanted.service) result.service = await measureService(wanted, folder);
-writeFileSync(path.join(build, 'bench.json'), `${JSON.stringify(result, null, 1)}\n`);
-writeFileSync(path.join(folder, 'index.html'), page(result));
-console.log(`\nWritten: ${path.relative('.', path.join(build, 'bench.json'))} and ${path.relative('.', path.join(folder, 'index.html'))}`);
+const file = path.join(build, 'bench.json'), measured = about(wanted);
+let result = together(before(file), measured, PAIRS.map(({ name }) => name));
+function keep(rows) {
+  if (wanted.tool) return; // a look at some tools is no row of the table
+  result = together(result, { ...measured, ...rows }, PAIRS.map(({ name }) => name));
+  writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
+  writeFileSync(path.join(folder, 'index.html'), page(result));
+}
+console.log(`${measured.commands[0]} on ${measured.machine.cpu}, ${measured.machine.cores} cores, ${measured.date}\n`);
+if (wanted.pairs) await measurePairs(wanted, folder, (row) => keep({ pairs: [row] }));
+if (wanted.service) keep({ service: await measureService(wanted, folder) });
+if (!wanted.tool) console.log(`\nWritten: ${path.relative('.', file)} and ${path.relative('.', path.join(folder, 'index.html'))}`);

@@ -52,6 +52,20 @@ export function judge(pair, aim) {
 /** All aims of a pair. */
 export const judgements = (pair, aims) => aims.flatMap((aim) => judge(pair, aim));
 
+/** What was measured before with what was measured now: rows of now stand in for those of the same name. Where the two are not of the same Locum, machine,
+ * tools and sizes, now alone. `order`: the names of the pairs as they are shown. */
+export function together(before, now, order) {
+  const same = (name) => JSON.stringify(before[name]) === JSON.stringify(now[name]);
+  if (!before?.commands || !['locum', 'machine', 'versions', 'quick', 'scale', 'times'].every(same)) return now;
+  const fresh = new Set(now.pairs.map(({ name }) => name));
+  return {
+    ...now,
+    commands: [...new Set([...before.commands, ...now.commands])],
+    pairs: [...before.pairs.filter(({ name }) => !fresh.has(name)), ...now.pairs].sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name)),
+    service: now.service.length ? now.service : before.service,
+  };
+}
+
 /** How long an update takes over a line of so many bytes a second: what the loopback took and the line besides. */
 export const overLine = (tool, bytesPerSecond) => tool.seconds === null || tool.bytes === null ? null : tool.seconds + (tool.bytes + (tool.headers ?? 0)) / bytesPerSecond;
 

@@ -53,7 +53,7 @@ export function page(result) {
   const { machine } = result;
   return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Locum: benchmark</title><style>${STYLE}</style>
 <h1>Locum beside its peers</h1>
-<p>${escape(result.date)}, <code>${escape(result.command)}</code>, Locum ${escape(result.locum)}, ${escape(machine.cpu)}, ${machine.cores} cores, ${escape(machine.system)}.
+<p>${escape(result.date)}, <code>${escape(result.commands.join(', '))}</code>, Locum ${escape(result.locum)}, ${escape(machine.cpu)}, ${machine.cores} cores, ${escape(machine.system)}.
 ${result.quick ? 'A quick run: smaller files, one round each.' : `Medians of ${result.times}.`} Shorter is better.</p>
 ${result.pairs.map(pairSection).join('\n')}
 ${serviceSection(result.service ?? [])}

@@ -63,7 +63,7 @@ const strong = (cells, yes) => (yes ? cells.map((cell) => (cell ? `**${cell}**` 
 function machine(result) {
   const { machine: m } = result;
   return markdown(['what', 'is'], [['machine', `${m.cpu}, ${m.cores} cores, ${Math.round(m.memory / MIB / 1024)} GiB, Linux ${m.kernel}, ${m.system}`],
-    ['command', `\`${result.command}\``], ['date', result.date], ['Locum', result.locum], ['others', Object.values(result.versions).join('; ')]]);
+    ['command', result.commands.map((one) => `\`${one}\``).join(', ')], ['date', result.date], ['Locum', result.locum], ['others', Object.values(result.versions).join('; ')]]);
 }
 
 export function pairMarkdown(pair) {

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { best, judge, median, medians } from '../bench/figures.mjs';
+import { best, judge, median, medians, together } from '../bench/figures.mjs';
 import { Stream, bfloat16, bytesOf, moved, weights, writeFile } from '../bench/generator.mjs';
 import { placed } from '../bench/document.mjs';
 import { page } from '../bench/page.mjs';
@@ -107,7 +107,7 @@ test('tables, document and page say what was missed, and by how much', () => {
   const told = { ...field, aims: judge(field, aim) };
   assert.deepEqual(aimRows(told.aims), [[aim.text, '50 B, bsdiff', '40 B (0.40 ×) held', '51 B (0.51 ×) MISSED']]);
   assert.match(pairText(told), /casync +900 B/);
-  const result = { date: 'today', command: 'make bench', locum: 'abc', quick: false, times: 3, versions: { a: 'a 1' }, machine: { cpu: 'a <cpu>', cores: 2, memory: 1 << 30, kernel: '6', system: 'Debian' }, pairs: [told], service: [] };
+  const result = { date: 'today', commands: ['make bench'], locum: 'abc', quick: false, times: 3, versions: { a: 'a 1' }, machine: { cpu: 'a <cpu>', cores: 2, memory: 1 << 30, kernel: '6', system: 'Debian' }, pairs: [told], service: [] };
   assert.match(document(result), /## Behind\n\n- made-up, in the end: bytes ≤ 0\.50 × the best peer: is 51 B, may be 50 B/);
   assert.match(page(result), /class="missed">51 B/);
   assert.match(page(result), /a &lt;cpu&gt;/);
@@ -118,6 +118,15 @@ test('the document keeps what is around its figures', () => {
   const text = 'before\n<!-- figures: written by test/bench/document.mjs -->\nold\n<!-- end of figures -->\nafter\n';
   assert.equal(placed(placed(text, 'new'), 'newer'), text.replace('old', '\nnewer\n'));
   assert.throws(() => placed('no marks', 'new'));
+});
+test('what was measured pair by pair of the same Locum stands together', () => {
+  const run = (commands, names, more = {}) => ({ commands, locum: 'abc', machine: { cpu: 'a' }, versions: {}, quick: false, scale: 1, times: 3, service: [], pairs: names.map((name) => ({ name, from: commands[0] })), ...more });
+  const first = run(['one'], ['a', 'c']), both = together(first, run(['two'], ['b', 'c']), ['a', 'b', 'c']);
+  assert.deepEqual(both.pairs, [{ name: 'a', from: 'one' }, { name: 'b', from: 'two' }, { name: 'c', from: 'two' }]);
+  assert.deepEqual(both.commands, ['one', 'two']);
+  assert.deepEqual(together(run(['one'], [], { service: [1] }), first, []).service, [1]);
+  for (const other of [{ locum: 'abd' }, { machine: { cpu: 'b' } }, { versions: { casync: '3' } }, { quick: true }]) assert.deepEqual(together(first, run(['two'], ['b'], other), ['a', 'b']).pairs.map(({ name }) => name), ['b']);
+  assert.equal(together(null, first, []), first);
 });
 test('each aim is held against tools that there are', () => {
   const names = new Set(TOOLS.map((one) => one.name));
