@@ -21,11 +21,11 @@ const WHY = {
 };
 const TITLES = { "return-now": ["Return now…", "turn"], extend: ["Extend…", "clock"], cancel: ["Cancel…", "slash"] };
 
-/* a: one assignment; without it, all of the run. */
-export function RunActions({ run, a, open }) {
+/* a: one assignment; without it, all of the run. waits: the campaign waits for its second person, who approves what is shown now. */
+export function RunActions({ run, a, waits, open }) {
     const p = phases(run.counts);
     const ended = ["completed", "aborted", "expired"].includes(run.state) ? `The run is ${run.state}.` : null;
-    const all = { "return-now": p.in_progress + p.not_begun ? null : "No device is left to return.", extend: p.in_progress + p.not_begun ? null : "No device is left to extend." };
+    const all = { "return-now": p.in_progress + p.not_begun ? null : "No device is left to return.", extend: waits ? "It waits for approval: it begins as it was asked for." : p.in_progress + p.not_begun ? null : "No device is left to extend." };
     return (a ? ["return-now", "extend", "cancel"] : ["return-now", "extend"]).map((name) => (
         <Action key={name} icon={TITLES[name][1]} why={whyNot("support") ?? (a ? WHY[name](a) : ended ?? all[name])} onClick={() => open(name)}>{TITLES[name][0]}</Action>
     ));

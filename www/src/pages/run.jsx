@@ -18,6 +18,7 @@ import { params, setParams } from "../router.js";
 import { CampaignActions, CampaignDialog } from "../dialogs/campaign.jsx";
 import { RunActions, RunDialog } from "../dialogs/run.jsx";
 import { CampaignFacts, CampaignNotes } from "./campaign.jsx";
+import { stateName } from "./campaigns.jsx";
 
 const OVER = ["completed", "aborted", "expired"];
 const ENDED = ["done", "skipped", "failed", "cancelled"];
@@ -92,7 +93,7 @@ export function Run({ id, n }) {
     return (
         <Page title={`Campaign ${id}${several ? `, run ${n}` : ""}`} crumbs={[["Campaigns", "/campaigns"], [`Campaign ${id}`, `/campaigns/${id}`]]}
             lead={r && <><State name={r.state} /> <span class="muted">{r.image.asset} {r.image.version} for {duration(r.duration_s)}, {plural(total, "device")} · since <Time at={r.since} />{r.ended_by && ` · ended by ${r.ended_by}`}</span></>}
-            actions={r && <>{tab === "devices" && <ExportCsv name={`campaign-${id}-run-${n}`} columns={columns(r)} rows={r.assignments} />}<RunActions run={r} open={setAct} />{campaign.data && <CampaignActions campaign={campaign.data} open={setOpen} />}</>}>
+            actions={r && <>{tab === "devices" && <ExportCsv name={`campaign-${id}-run-${n}`} columns={columns(r)} rows={r.assignments} />}<RunActions run={r} waits={campaign.data && stateName(campaign.data) === "awaiting_approval"} open={setAct} />{campaign.data && <CampaignActions campaign={campaign.data} open={setOpen} />}</>}>
             {r && <Alarms run={r} list={r.assignments} />}
             {campaign.data && <CampaignNotes campaign={campaign.data} />}
             {r?.reason && <Note tone="attention" icon="pause"><p>{reasonText(r.reason)}</p></Note>}
