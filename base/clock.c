@@ -45,6 +45,11 @@ int64_t clock_now(void)
     return ms / 1000 - (ms % 1000 < 0);
 }
 
+int64_t clock_wall_ms(void)
+{
+    return milliseconds(CLOCK_REALTIME);
+}
+
 int64_t clock_boot_ms(void)
 {
     return milliseconds(CLOCK_BOOTTIME);

@@ -5,8 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-int64_t clock_now(void);     /* wall clock, Unix seconds (plus clock_shift) */
-int64_t clock_now_ms(void);  /* wall clock, Unix milliseconds */
+int64_t clock_now(void);    /* wall clock, Unix seconds (plus clock_shift) */
+int64_t clock_now_ms(void); /* the same in milliseconds */
+int64_t
+clock_wall_ms(void); /* wall clock, Unix milliseconds, without clock_shift: whether the clock was set */
 int64_t clock_boot_ms(void); /* CLOCK_BOOTTIME: goes on during suspend, never jumps; for deadlines */
 /* Moves the wall clock by so many seconds, for tests. Also read once from LOCUM_CLOCK_SHIFT_S. */
 void clock_shift(int64_t seconds);

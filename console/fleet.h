@@ -130,6 +130,8 @@ int64_t device_silence(const struct fleet *fleet, const struct device *device, i
 /* What of it this process has listened to: how long it was silent before a restart is known roughly, to a
  * flush. */
 int64_t device_silence_witnessed(const struct fleet *fleet, const struct device *device, int64_t now);
+/* Not heard since the console is back: from its start, or from having stood still. */
+bool device_missed(const struct fleet *fleet, const struct device *device);
 /* Marks a device's wish as to be thought over: its next check-in or the next orders_step does. */
 void device_wish_changed(struct device *device);
 

@@ -27,10 +27,11 @@ struct fleet {
     struct device **by_name, **by_key; /* sorted */
     struct device **by_id;             /* by_id[id - 1], NULL where there is none */
     size_t count, room, id_room;
-    int64_t active; /* not retired or rejected: the size that intervals go by */
-    int64_t started_at,
-        last_activity; /* Unix seconds: since when the console listens, and when it last did before */
-    int64_t watch_ms, watch_at; /* the last fleet_keep_watch, of clock_boot_ms and in Unix seconds */
+    int64_t active;                  /* not retired or rejected: the size that intervals go by */
+    int64_t started_at;              /* Unix seconds, as the next */
+    int64_t last_activity;           /* newest last_seen at the start */
+    int64_t watch_ms, watch_wall_ms; /* the last fleet_keep_watch, of both clocks; 0: none */
+    int64_t away_s;                  /* that it found, for fleet_watch to log */
     uint8_t nonce_secret[SHA256_SIZE];
     struct fleet_group **groups; /* by name; changed only with `grouping` and the lock held */
     size_t group_count;

@@ -123,6 +123,8 @@ bool fleet_session_open(struct fleet *fleet, const char *key_id, const char *non
         return false;
     fleet_lock(fleet);
     bool taken = session_take(device, nonce, counter, opened, err);
+    if (taken)
+        fleet_heard(fleet, device);
     fleet_unlock(fleet);
     return taken;
 }

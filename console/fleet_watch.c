@@ -56,12 +56,16 @@ int fleet_poll_interval(struct fleet *fleet, const struct device *device, int wa
 
 void fleet_keep_watch(struct fleet *fleet)
 {
-    int64_t now_ms = clock_boot_ms(), away_ms = fleet->watch_ms ? now_ms - fleet->watch_ms : 0;
+    int64_t boot_ms = clock_boot_ms(), wall_ms = clock_wall_ms();
+    int64_t slept_ms = fleet->watch_ms ? boot_ms - fleet->watch_ms : 0;
+    int64_t jumped_ms = fleet->watch_ms ? wall_ms - fleet->watch_wall_ms : 0;
+    int64_t away_ms = slept_ms > jumped_ms ? slept_ms : jumped_ms;
 
-    fleet->watch_ms = now_ms;
+    fleet->watch_ms = boot_ms;
+    fleet->watch_wall_ms = wall_ms;
     if (away_ms <= AWAY_MS)
         return;
-    log_event(LOG_WARNING, "was_away", "seconds=%lld", (long long)away_ms / 1000);
+    fleet->away_s += away_ms / 1000;
     for (size_t i = 0; i < fleet->count; i++)
         fleet->by_name[i]->excused_s += away_ms / 1000;
 }
@@ -95,6 +99,11 @@ int64_t device_silence(const struct fleet *fleet, const struct device *device, i
     bool before = heard < fleet->started_at && heard < fleet->last_activity;
 
     return device_silence_witnessed(fleet, device, now) + (before ? fleet->last_activity - heard : 0);
+}
+
+bool device_missed(const struct fleet *fleet, const struct device *device)
+{
+    return device->excused_s > 0 || heard_last(device) < fleet->started_at;
 }
 
 enum connectivity device_connectivity(const struct fleet *fleet, const struct device *device, int64_t now)
@@ -162,6 +171,8 @@ bool fleet_watch(struct console *console, struct error *err)
     (void)err; /* memory alone */
     fleet_lock(fleet);
     fleet_keep_watch(fleet);
+    int64_t away_s = fleet->away_s;
+    fleet->away_s = 0;
     for (size_t i = 0; i < fleet->count; i++) {
         struct device *device = fleet->by_name[i];
         enum connectivity connectivity = device_connectivity(fleet, device, now);
@@ -173,6 +184,8 @@ bool fleet_watch(struct console *console, struct error *err)
         names[changed++] = arena_strdup(&arena, device->name);
     }
     fleet_unlock(fleet);
+    if (away_s)
+        log_event(LOG_WARNING, "was_away", "seconds=%lld", (long long)away_s);
     for (size_t i = 0; i < changed; i++)
         events_send(console->events, "device", "{\"name\":\"%s\"}", names[i]);
     tell_counts(console, &counts);

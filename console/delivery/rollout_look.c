@@ -18,9 +18,9 @@ enum result {
     RESULT_INVALID_URI = 7,
     RESULT_DEFERRED = 11
 };
-#define LOOK_AGAIN_S 2      /* a soak that cannot be judged yet */
-#define SOAK_SILENCE_S 60   /* in a soak: as long as a restart of the device may take */
-#define RETRY_FIRST_S 60    /* then 120, 240, … */
+#define LOOK_AGAIN_S 2   /* a soak that cannot be judged yet */
+#define SILENCE_S 90     /* a restart of the device, and the longest wait of an agent that did not reach us */
+#define RETRY_FIRST_S 60 /* then 120, 240, … */
 #define RETRY_LONGEST_S 960 /* a quarter of an hour and a minute */
 
 /* What a device last said about the asset, copied out of the fleet's lock. */
@@ -33,6 +33,7 @@ struct said {
     bool proven, right; /* right: version and hash; proven: and idle, taken, app running */
     bool silent;        /* offline */
     bool gone;          /* and for so long that it does not just restart */
+    bool early;         /* we are back since a moment: it had no time yet to be heard */
     bool fails;         /* it says that this version failed */
     int64_t last_seen;
     char version[VERSION_SIZE];
@@ -80,7 +81,9 @@ static void said_read(struct fleet *fleet, const struct rollout *rollout, int64_
         int64_t now = clock_now();
         enum connectivity connectivity = device_connectivity(fleet, device, now);
         said->silent = connectivity == OFFLINE || connectivity == NEVER_SEEN;
-        said->gone = said->silent && device_silence_witnessed(fleet, device, now) >= SOAK_SILENCE_S;
+        bool listened = device_silence_witnessed(fleet, device, now) >= SILENCE_S;
+        said->gone = said->silent && listened;
+        said->early = !listened && device_missed(fleet, device);
         running_read(device, rollout, arena, said);
         said->order = order && device->order ? arena_strdup(arena, device->order) : NULL;
     }
@@ -221,6 +224,8 @@ static bool time_out(struct rollout_act *act, const struct rollout *rollout,
                            back ? "the version before" : rollout->version, state);
     const struct rollout_reason reason = {back ? "roll_back_timed_out" : "timed_out", text};
 
+    if (said->early)
+        return rollout_assignment_wait(act, assignment, now + LOOK_AGAIN_S, err);
     return fail(act, rollout, assignment, &reason, said->fails ? said->result : -1, false, now, err);
 }
 

@@ -187,17 +187,17 @@ static void a_console_that_stood_still_has_not_missed_its_devices(void **state)
     small_wait(small, 12);
     fleet_keep_watch(fleet);
     stand_still(small, 3600);
-    assert_int_equal(device_silence(fleet, device, clock_now()), 12);
-    assert_int_equal(device_silence(fleet, other, clock_now()), 12); /* since it enrolled */
+    assert_in_range(device_silence(fleet, device, clock_now()), 12, 14);
+    assert_in_range(device_silence(fleet, other, clock_now()), 12, 14); /* since it enrolled */
     assert_int_equal(device_connectivity(fleet, device, clock_now()), ONLINE);
     small_wait(small, 60); /* who stays silent while the console listens is silent */
     fleet_keep_watch(fleet);
-    assert_int_equal(device_silence(fleet, device, clock_now()), 72);
+    assert_in_range(device_silence(fleet, device, clock_now()), 72, 76);
     assert_int_equal(device_connectivity(fleet, device, clock_now()), OFFLINE);
     stand_still(small, 600); /* and is not heard by our standing still again */
-    assert_int_equal(device_silence(fleet, device, clock_now()), 72);
+    assert_in_range(device_silence(fleet, device, clock_now()), 72, 76);
     assert_ok(small_checkin(small, device, quiet, &answer, &err), err);
-    assert_int_equal(device_silence(fleet, device, clock_now()), 0);
+    assert_in_range(device_silence(fleet, device, clock_now()), 0, 2);
 }
 
 static void what_a_device_said_is_there_after_a_restart(void **state)
