@@ -2,7 +2,7 @@
 // What was measured before of the same Locum on the same machine, by --pair or --part or a run that was cut off, stays beside it.
 // Run by `make bench`, which has installed and built what is needed. See BENCHMARKS.md.
 import { execSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -38,7 +38,7 @@ function about(wanted) {
   return {
     date: new Date().toISOString().slice(0, 16).replace('T', ' '),
     machine: { cpu: cpus()[0].model, cores: cpus().length, memory: totalmem(), kernel: release(), system },
-    locum: firstLine('git describe --always --dirty'),
+    locum: firstLine("git describe --always") + (firstLine("git status --porcelain -uno -- . ':!*.md'") ? '-dirty' : ''),
     versions: Object.fromEntries(VERSIONS.map(([name, command]) => [name, firstLine(command)])),
     commands: [['make bench', wanted.quick && 'QUICK=1', wanted.pair && `PAIR=${wanted.pair}`, wanted.part && `PART=${wanted.part}`].filter(Boolean).join(' ')],
     pairs: [], service: [], quick: Boolean(wanted.quick), scale: wanted.scale, times: wanted.times,
@@ -82,11 +82,17 @@ const wanted = options(), folder = path.join(build, 'bench');
 mkdirSync(folder, { recursive: true });
 keepIn(path.join(folder, 'npm'));
 const file = path.join(build, 'bench.json'), measured = about(wanted);
-let result = together(before(file), measured, PAIRS.map(({ name }) => name));
+const earlier = before(file);
+let result = measured.locum.endsWith('-dirty') ? measured : together(earlier, measured, PAIRS.map(({ name }) => name));
+if (earlier && !wanted.tool && result === measured) {
+  renameSync(file, `${file}.before`);
+  console.log(`What ${path.relative('.', file)} held is of another Locum, machine or size: it is now ${path.relative('.', file)}.before`);
+}
 function keep(rows) {
   if (wanted.tool) return; // a look at some tools is no row of the table
   result = together(result, { ...measured, ...rows }, PAIRS.map(({ name }) => name));
-  writeFileSync(file, `${JSON.stringify(result, null, 1)}\n`);
+  writeFileSync(`${file}.new`, `${JSON.stringify(result, null, 1)}\n`);
+  renameSync(`${file}.new`, file);
   writeFileSync(path.join(folder, 'index.html'), page(result));
 }
 console.log(`${measured.commands[0]} on ${measured.machine.cpu}, ${measured.machine.cores} cores, ${measured.date}\n`);

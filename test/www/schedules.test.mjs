@@ -108,6 +108,9 @@ test('where a product asks for two persons, who made it cannot approve it, anoth
   await visit(page, world, '/campaigns/2/runs/1');
   await page.getByRole('button', { name: 'Extend…' }).hover();
   await page.getByText('It waits for approval: it begins as it was asked for.').waitFor();
+  await visit(page, world, '/campaigns/2/runs/1/devices/cam-berlin');
+  await page.getByRole('button', { name: 'Extend…' }).hover();
+  await page.getByText('It waits for approval: it begins as it was asked for.').waitFor();
   await visit(page, world, '/campaigns/2');
   const other = await browser.page({ operator: 'eva', password: 'another horse battery', colorScheme: 'dark' });
   await visit(other, world, '/campaigns/2');

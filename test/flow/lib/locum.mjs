@@ -38,13 +38,14 @@ export function freePort() {
   });
 }
 
+const SANITIZED = /(ERROR|WARNING): (Address|Thread|Leak|Undefined)\w*Sanitizer|runtime error:/;
 const CRASHES = ['SIGSEGV', 'SIGBUS', 'SIGABRT', 'SIGILL', 'SIGFPE'];
 
 /** Runs a program to its end: {code, stdout, stderr}. One that crashes has not just failed: that is thrown. */
 export function run(program, args, options = {}) {
   return new Promise((done, fail) => {
     const child = execFile(program, args, { maxBuffer: 256 << 20, timeout: 120000, ...options }, (error, stdout, stderr) => {
-      if (CRASHES.includes(error?.signal)) fail(new Error(`${program} ${args.join(' ')}: ${error.signal}: ${stderr}`));
+      if (CRASHES.includes(error?.signal) || SANITIZED.test(stderr)) fail(new Error(`${program} ${args.join(' ')}: ${error?.signal}: ${stderr}`));
       else done({ code: error ? (typeof error.code === 'number' ? error.code : -1) : 0, stdout, stderr });
     });
     if (options.input !== undefined) child.stdin.end(options.input);
@@ -166,7 +167,7 @@ export class World {
     for (const device of this.devices) await device.stop().catch(() => {});
     for (const other of this.others) await other.stop().catch(() => {});
     const exit = await this.console.stop();
-    const leaks = /(ERROR|WARNING): (Address|Thread|Leak|Undefined)\w*Sanitizer|runtime error:/.test(this.console.output);
+    const leaks = SANITIZED.test(this.console.output);
     if (process.env.LOCUM_KEEP) console.error(`kept: ${this.folder}`);
     else await rm(this.folder, { recursive: true, force: true });
     if (leaks || (exit.code !== 0 && exit.signal !== 'SIGKILL')) throw new Error(`the console ended with ${JSON.stringify(exit)}:\n${this.console.output.slice(-6000)}`);

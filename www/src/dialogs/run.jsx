@@ -27,7 +27,7 @@ export function RunActions({ run, a, waits, open }) {
     const ended = ["completed", "aborted", "expired"].includes(run.state) ? `The run is ${run.state}.` : null;
     const all = { "return-now": p.in_progress + p.not_begun ? null : "No device is left to return.", extend: waits ? "It waits for approval: it begins as it was asked for." : p.in_progress + p.not_begun ? null : "No device is left to extend." };
     return (a ? ["return-now", "extend", "cancel"] : ["return-now", "extend"]).map((name) => (
-        <Action key={name} icon={TITLES[name][1]} why={whyNot("support") ?? (a ? WHY[name](a) : ended ?? all[name])} onClick={() => open(name)}>{TITLES[name][0]}</Action>
+        <Action key={name} icon={TITLES[name][1]} why={whyNot("support") ?? (a ? (waits && name === "extend" ? all.extend : WHY[name](a)) : ended ?? all[name])} onClick={() => open(name)}>{TITLES[name][0]}</Action>
     ));
 }
 

@@ -11,6 +11,7 @@ import { State } from "../parts/state.jsx";
 import { Table } from "../parts/table.jsx";
 import { Time } from "../parts/time.jsx";
 import { RunActions, RunDialog } from "../dialogs/run.jsx";
+import { stateName } from "./campaigns.jsx";
 import { ReturnsIn, reason } from "./run.jsx";
 
 const took = (ms) => (ms === null || ms === undefined ? null : ms < 1000 ? `${ms} ms` : ms < 120000 ? `${(ms / 1000).toFixed(1)} s` : duration(ms / 1000));
@@ -27,13 +28,14 @@ const ENDED = ["done", "skipped", "failed", "cancelled"];
 export function RunDevice({ id, n, device }) {
     const assignment = useResource(at`/campaigns/${id}/runs/${n}/devices/${device}`, wants.run(+id, +n));
     const run = useResource(at`/campaigns/${id}/runs/${n}`, wants.run(+id, +n));
+    const campaign = useResource(at`/campaigns/${id}`, wants.campaigns);
     const [act, setAct] = useState(null);
     const a = assignment.data;
     const r = run.data;
     return (
         <Page title={device} crumbs={[["Campaigns", "/campaigns"], [`Campaign ${id}`, `/campaigns/${id}`], [`Run ${n}`, `/campaigns/${id}/runs/${n}`]]}
             lead={a && <><State name={a.state} /> {a.alarm && a.alarm !== a.state && <State name={a.alarm} />} <span class="muted">since <Time at={a.since} />{r && `, ${r.image.asset} ${r.image.version}`}</span></>}
-            actions={a && r && <><a class="button" href={`/devices/${encodeURIComponent(device)}`}>Device</a><RunActions run={r} a={a} open={setAct} /></>}>
+            actions={a && r && <><a class="button" href={`/devices/${encodeURIComponent(device)}`}>Device</a><RunActions run={r} a={a} waits={campaign.data && stateName(campaign.data) === "awaiting_approval"} open={setAct} /></>}>
             <Loaded of={assignment} what={`${device} in run ${n} of campaign ${id}`} rows={6}>
                 {(a) => (
                     <>
