@@ -30,13 +30,14 @@ function options() {
   return { ...values, ...(values.quick ? QUICK : FULL), pairs: values.part !== 'service', service: values.part ? values.part === 'service' : !values.pair };
 }
 
+const now = () => new Date().toISOString().slice(0, 16).replace('T', ' ');
 const firstLine = (command) => {
   try { return execSync(command, { stdio: ['ignore', 'pipe', 'ignore'] }).toString().trim().split('\n')[0].trim().replace(/\s+/g, ' '); } catch { return 'not there'; }
 };
 function about(wanted) {
   const system = /^PRETTY_NAME="(.*)"$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1];
   return {
-    date: new Date().toISOString().slice(0, 16).replace('T', ' '),
+    date: now(),
     machine: { cpu: cpus()[0].model, cores: cpus().length, memory: totalmem(), kernel: release(), system },
     locum: firstLine("git describe --always") + (firstLine("git status --porcelain -uno -- . ':!*.md'") ? '-dirty' : ''),
     versions: Object.fromEntries(VERSIONS.map(([name, command]) => [name, firstLine(command)])),
@@ -47,7 +48,7 @@ function about(wanted) {
 
 async function measurePair(bench, pair, wanted, folder) {
   const files = await filesOf(pair, path.join(folder, 'corpus', pair.name), wanted.scale);
-  const row = { name: pair.name, what: pair.what, old_bytes: files.old_bytes, new_bytes: files.new_bytes, tools: [], aims: [] };
+  const row = { name: pair.name, what: pair.what, date: now(), old_bytes: files.old_bytes, new_bytes: files.new_bytes, tools: [], aims: [] };
   for (const tool of [...LOCUM_TOOLS, ...TOOLS]) {
     if (wanted.tool && !wanted.tool.split(',').includes(tool.name)) continue;
     if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${pair.name}: ${tool.name}`);
@@ -61,8 +62,8 @@ async function measurePair(bench, pair, wanted, folder) {
 }
 
 /* `told(row)` is called with each row as it is there. */
-async function measurePairs(wanted, folder, told) {
-  const bench = await Bench.open(path.join(folder, 'work'), { BENCH: path.join(build, 'bench'), LOCUM_DELTA: path.join(build, 'locum-delta') });
+async function measurePairs(wanted, folder, on, told) {
+  const bench = await Bench.open(path.join(folder, 'work'), { BENCH: path.join(build, 'bench'), LOCUM_DELTA: path.join(build, 'locum-delta') }, on);
   try {
     for (const pair of PAIRS.filter((one) => (wanted.pair ? one.name === wanted.pair : !wanted.quick || one.quick))) {
       if (performance.now() > wanted.pairsUntil * 1000) console.log(`${pair.name}: not begun, the time of a quick run is over\n`);
@@ -96,6 +97,6 @@ function keep(rows) {
   writeFileSync(path.join(folder, 'index.html'), page(result));
 }
 console.log(`${measured.commands[0]} on ${measured.machine.cpu}, ${measured.machine.cores} cores, ${measured.date}\n`);
-if (wanted.pairs) await measurePairs(wanted, folder, (row) => keep({ pairs: [row] }));
+if (wanted.pairs) await measurePairs(wanted, folder, [measured.machine, measured.versions], (row) => keep({ pairs: [row] }));
 if (wanted.service) keep({ service: await measureService(wanted, folder) });
 if (!wanted.tool) console.log(`\nWritten: ${path.relative('.', file)} and ${path.relative('.', path.join(folder, 'index.html'))}`);

@@ -5,11 +5,14 @@ import { spawn } from 'node:child_process';
 import { freemem } from 'node:os';
 import path from 'node:path';
 import { Nginx } from './nginx.mjs';
-import { medians } from './figures.mjs';
+import { isOurs, medians } from './figures.mjs';
+import { Kept } from './kept.mjs';
 import { Process, freePort, until } from '../flow/lib/locum.mjs';
 import { connect } from 'node:net';
 
 const MIB = 1 << 20;
+/* A preparation that took so many seconds is not repeated. */
+const SLOW_S = 5;
 
 export const hashOf = (name) => new Promise((done, fail) => {
   const hash = createHash('sha256');
@@ -18,11 +21,11 @@ export const hashOf = (name) => new Promise((done, fail) => {
 
 export const available = () => Number(/^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? freemem() / 1024) * 1024;
 
-/** A folder for the work, nginx and an rsync daemon over what is served in it. */
+/** A folder for the work, nginx and an rsync daemon over what is served in it. `on`: what the cost of a preparation depends on. */
 export class Bench {
-  static async open(folder, programs) {
+  static async open(folder, programs, on) {
     const bench = new Bench();
-    Object.assign(bench, { folder, programs, served: path.join(folder, 'served'), device: path.join(folder, 'device') });
+    Object.assign(bench, { folder, programs, kept: new Kept(path.join(folder, '../prepared'), on), served: path.join(folder, 'served'), device: path.join(folder, 'device') });
     for (const one of [folder, bench.served, bench.device]) mkdirSync(one, { recursive: true });
     bench.nginx = await Nginx.open(path.join(folder, 'nginx'), bench.served);
     await bench.openRsync();
@@ -80,6 +83,17 @@ export class Bench {
     return { prepare_s: cost.seconds, prepare_cpu_s: own ? Number(own[1]) : cost.cpu_s, prepare_peak_kib: cost.peak_kib };
   }
 
+  /** What was prepared is in `served` afterwards. A peer that is slow at it does it once, also for later runs; Locum's own is made in every run. */
+  async prepared(tool, pair, { times, seconds }) {
+    this.empty(this.served);
+    const before = isOurs(tool.name) ? null : this.kept.find(tool, pair, this.served);
+    if (before) return { cost: before, note: times > 1 ? 'prepared once' : null };
+    const costs = [await this.prepare(tool, pair, seconds)], slow = tool.once || costs[0].prepare_s > SLOW_S;
+    if (costs[0].prepare_s > SLOW_S && !isOurs(tool.name)) this.kept.keep(tool, pair, this.served, costs[0]);
+    while (!slow && costs.length < times) costs.push(await this.prepare(tool, pair, seconds));
+    return { cost: medians(costs), note: slow && times > 1 ? 'prepared once' : null };
+  }
+
   async update(tool, pair, seconds) {
     this.empty(this.device);
     copyFileSync(pair.OLD, path.join(this.device, 'old'));
@@ -98,22 +112,20 @@ export class Bench {
     const needs = (tool.memory ?? 0) * pair.old_bytes;
     if (needs > available()) return { ...row, note: `needs ${Math.round(needs / MIB)} MiB of memory, not run` };
     try {
-      // What makes a patch slowly makes the same one again.
-      const prepared = [], rounds = [];
-      for (let i = 0; i < (tool.once ? 1 : times); i++) prepared.push(await this.prepare(tool, pair, seconds));
+      const { cost, note } = await this.prepared(tool, pair, { times, seconds }), rounds = [];
       for (let i = 0; i < times; i++) rounds.push(await this.update(tool, pair, seconds));
-      return { ...row, ...medians(prepared), ...medians(rounds), rounds, note: tool.once && times > 1 ? 'prepared once' : null };
+      return { ...row, ...cost, ...medians(rounds), rounds, note };
     } catch (error) {
       return { ...row, note: error.message };
     }
   }
 }
 
-/** The pair's files, made where they are not there: {OLD, NEW, sha256, old_bytes, new_bytes}. */
+/** The pair's files, made where they are not there: {OLD, NEW, old_sha256, sha256, old_bytes, new_bytes}. */
 export async function filesOf(pair, folder, scale) {
   const OLD = path.join(folder, 'old'), NEW = path.join(folder, 'new');
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   await pair.make(folder, scale);
-  return { OLD, NEW, sha256: await hashOf(NEW), old_bytes: statSync(OLD).size, new_bytes: statSync(NEW).size };
+  return { OLD, NEW, old_sha256: await hashOf(OLD), sha256: await hashOf(NEW), old_bytes: statSync(OLD).size, new_bytes: statSync(NEW).size };
 }

@@ -67,7 +67,7 @@ function machine(result) {
 }
 
 export function pairMarkdown(pair) {
-  return [`### ${pair.name}: ${pair.what}`, '', `${size(pair.old_bytes)} → ${size(pair.new_bytes)}`, '',
+  return [`### ${pair.name}: ${pair.what}`, '', `${size(pair.old_bytes)} → ${size(pair.new_bytes)}${pair.date ? `, ${pair.date}` : ''}`, '',
     markdown(COLUMNS.map(([name]) => name), pair.tools.map((tool, i) => strong(toolRows(pair)[i], isOurs(tool.tool)))), '',
     markdown(AIM, aimRows(pair.aims).map((cells) => strong(cells, cells.some((cell) => cell.endsWith(verdict(false)))))), ''].join('\n');
 }

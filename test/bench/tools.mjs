@@ -23,7 +23,7 @@ export const TOOLS = [
     prepare: 'zck -o "$SERVED/new.zck" "$NEW"',
     before: 'zck -o "$DEVICE/old.zck" "$DEVICE/old"',
     update: 'cd "$DEVICE"; zckdl -s old.zck "$URL/new.zck"; unzck new.zck; mv new out' },
-  { name: 'ostree', program: 'ostree', what: 'ostree pull of a static delta', once: true,
+  { name: 'ostree', program: 'ostree', what: 'ostree pull of a static delta',
     prepare: `repo="--repo=$SERVED/repo"; tree="$SERVED/tree"; mkdir -p "$tree"
       commit() { ln -f "$1" "$tree/file"; ostree $repo commit -b main --timestamp=@1 --owner-uid=0 --owner-gid=0 --no-xattrs "$tree"; }
       ostree $repo init --mode=archive; commit "$OLD" >"$SERVED/from"; commit "$NEW" >"$SERVED/to"
@@ -41,13 +41,13 @@ export const TOOLS = [
   { name: 'xdelta3', program: 'xdelta3', what: 'xdelta3 -9, source window as large as the file',
     prepare: 'xdelta3 -e -9 -f -B "$(($(stat -c %s "$OLD") + 65536))" -s "$OLD" "$NEW" "$SERVED/patch"',
     update: `${PATCH}; xdelta3 -d -f -B "$(($(stat -c %s "$DEVICE/old") + 65536))" -s "$DEVICE/old" "$DEVICE/patch" "$DEVICE/out"` },
-  { name: 'bsdiff', program: 'bsdiff', memory: 20, once: true,
+  { name: 'bsdiff', program: 'bsdiff', memory: 20,
     prepare: 'bsdiff "$OLD" "$NEW" "$SERVED/patch"',
     update: `${PATCH}; bspatch "$DEVICE/old" "$DEVICE/out" "$DEVICE/patch"` },
   { name: 'zstd-patch-quick', program: 'zstd', what: 'zstd -3 --patch-from',
     prepare: 'zstd -q -3 --long=31 --single-thread --patch-from="$OLD" "$NEW" -o "$SERVED/patch"',
     update: `${PATCH}; zstd -q -d --long=31 --patch-from="$DEVICE/old" "$DEVICE/patch" -o "$DEVICE/out"` },
-  { name: 'zstd-patch', program: 'zstd', what: 'zstd -19 --patch-from', once: true,
+  { name: 'zstd-patch', program: 'zstd', what: 'zstd -19 --patch-from',
     prepare: 'zstd -q -19 --long=31 --single-thread --patch-from="$OLD" "$NEW" -o "$SERVED/patch"',
     update: `${PATCH}; zstd -q -d --long=31 --patch-from="$DEVICE/old" "$DEVICE/patch" -o "$DEVICE/out"` },
 ];

@@ -1,12 +1,13 @@
 // The benchmark's corpus is the same everywhere, its medians, ratios and verdicts are right, and its documents hold what was measured. Prints TAP.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { best, judge, median, medians, together } from '../bench/figures.mjs';
 import { Stream, bfloat16, bytesOf, moved, weights, writeFile } from '../bench/generator.mjs';
 import { placed } from '../bench/document.mjs';
+import { Kept } from '../bench/kept.mjs';
 import { page } from '../bench/page.mjs';
 import { PAIRS } from '../bench/pairs.mjs';
 import { aimRows, aligned, document, memory, number, pairText, ratio, size } from '../bench/table.mjs';
@@ -77,6 +78,20 @@ test('the best peer is the smallest that was measured', () => {
   assert.deepEqual(best(field, ['casync', 'bsdiff', 'zchunk'], 'bytes'), { tool: 'bsdiff', value: 100 });
   assert.equal(best(field, ['zchunk'], 'bytes'), null);
   assert.equal(best(field, ['casync'], 'cpu_s'), null);
+});
+test('what a peer was slow to prepare comes back for the same pair, command and machine alone', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'locum-bench-')), at = (name) => path.join(folder, name);
+  const slow = { name: 'bsdiff', prepare: 'bsdiff' }, files = { old_sha256: 'a', sha256: 'b' }, kept = new Kept(at('prepared'), ['this machine', '1.0']);
+  try {
+    for (const name of ['served/deep', 'again']) mkdirSync(at(name), { recursive: true });
+    writeFileSync(at('served/deep/patch'), 'bytes');
+    assert.equal(kept.find(slow, files, at('again')), null);
+    kept.keep(slow, files, at('served'), { prepare_cpu_s: 319 });
+    for (const [other, tool, pair] of [[kept, { ...slow, prepare: 'bsdiff -9' }, files], [kept, slow, { ...files, old_sha256: 'c' }], [kept, slow, { ...files, sha256: 'c' }],
+      [new Kept(at('prepared'), ['this machine', '1.1']), slow, files]]) assert.equal(other.find(tool, pair, at('again')), null);
+    assert.deepEqual(kept.find(slow, files, at('again')), { prepare_cpu_s: 319 });
+    assert.equal(readFileSync(at('again/deep/patch'), 'utf8'), 'bytes');
+  } finally { rmSync(folder, { recursive: true }); }
 });
 test('an aim is held or missed at once and in the end', () => {
   const [once, end] = judge(field, aim);
