@@ -120,7 +120,7 @@ void json_write_string(struct json_writer *writer, const char *key, const char *
 void json_write_integer(struct json_writer *writer, const char *key, int64_t value)
 {
     put_name(writer, key);
-    text_printf(writer->out, "%lld", (long long)value);
+    text_integer(writer->out, value);
 }
 
 void json_write_boolean(struct json_writer *writer, const char *key, bool value)
@@ -236,7 +236,7 @@ bool json_canonical(const struct json *value, struct text *out, struct error *er
         if (!value->is_integer)
             return error_set(err, ERROR_INPUT, "%s is no integer, and canonical JSON has no other numbers",
                              value->string);
-        text_printf(out, "%lld", (long long)value->integer);
+        text_integer(out, value->integer);
         break;
     case JSON_STRING:
         canonical_string(out, value->string);

@@ -49,6 +49,11 @@ static bool make_room(struct text *text, size_t more)
     return true;
 }
 
+void text_reserve(struct text *text, size_t more)
+{
+    make_room(text, more);
+}
+
 void text_add(struct text *text, const void *bytes, size_t size)
 {
     if (!make_room(text, size))
@@ -71,21 +76,40 @@ void text_putc(struct text *text, char c)
 
 void text_printf(struct text *text, const char *format, ...)
 {
+    size_t left = text->failed ? 0 : text->room - text->size;
     va_list args;
 
+    /* Most fits the room that is there already. */
     va_start(args, format);
-    int size = vsnprintf(NULL, 0, format, args);
+    int size = vsnprintf(left ? text->bytes + text->size : NULL, left, format, args);
     va_end(args);
-    if (size < 0) {
+    bool fits = size >= 0 && (size_t)size < left;
+    if (!fits && left)
+        text->bytes[text->size] = '\0';
+    if (size < 0 || !make_room(text, (size_t)size)) {
         text->failed = true;
         return;
     }
-    if (!make_room(text, (size_t)size))
-        return;
-    va_start(args, format);
-    vsnprintf(text->bytes + text->size, (size_t)size + 1, format, args);
-    va_end(args);
+    if (!fits) {
+        va_start(args, format);
+        vsnprintf(text->bytes + text->size, (size_t)size + 1, format, args);
+        va_end(args);
+    }
     text->size += (size_t)size;
+}
+
+void text_integer(struct text *text, int64_t value)
+{
+    uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    char digits[24];
+    size_t at = sizeof(digits);
+
+    do
+        digits[--at] = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (value < 0)
+        digits[--at] = '-';
+    text_add(text, digits + at, sizeof(digits) - at);
 }
 
 const char *text_string(const struct text *text)

@@ -20,9 +20,12 @@ struct text {
 void text_init(struct text *text, size_t limit); /* limit 0: TEXT_LIMIT_DEFAULT */
 void text_end(struct text *text);
 void text_clear(struct text *text); /* keeps the memory and the limit */
+/* Takes memory for `more` bytes at once, where the caller knows what comes. */
+void text_reserve(struct text *text, size_t more);
 void text_add(struct text *text, const void *bytes, size_t size);
 void text_puts(struct text *text, const char *string);
 void text_putc(struct text *text, char c);
+void text_integer(struct text *text, int64_t value); /* decimal */
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *text_string(const struct text *text); /* never NULL */
 /* `TEXT(name);` declares a buffer of the default limit that is freed at the end of the scope. */
