@@ -40,6 +40,8 @@ struct console {
     const char *ca_pem;           /* the devices' authority, PEM */
     char ca_fingerprint[65];      /* SHA-256 of its DER, hex */
     _Atomic int64_t object_bytes; /* bytes of objects sent to devices and people since the start */
+    _Atomic int64_t
+        database_well_ms; /* console/health.c: when it was last seen well, boot clock; 0: it was not */
     int64_t started_at;
     bool step_has_more; /* the scheduler's thread alone: the running step left some of its work for soon */
     bool plain_http;    /* people's listener has no TLS: cookie without Secure */

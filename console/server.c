@@ -32,6 +32,30 @@ struct server *request_server(struct request *request)
     return exchange_of(request)->port->server;
 }
 
+/* --- numbers of requests
+ * ------------------------------------------------------------------------------------------ */
+static uint64_t id_start; /* by chance, so that no two runs of the console name a request the same */
+static pthread_once_t id_once = PTHREAD_ONCE_INIT;
+static _Atomic uint64_t id_count;
+
+static void id_begin(void)
+{
+    random_bytes(&id_start, sizeof(id_start));
+}
+
+/* A request's name, in the log and for whoever asks about it; no secret, so it costs no system call. The
+ * steps of SplitMix64 (Steele and others, OOPSLA 2014) meet each number once. */
+static void request_id(char id[17])
+{
+    pthread_once(&id_once, id_begin);
+    uint64_t x = id_start + ++id_count * UINT64_C(0x9e3779b97f4a7c15);
+
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    x ^= x >> 31;
+    hex_encode(id, &x, sizeof(x));
+}
+
 /* --- one request
  * -------------------------------------------------------------------------------------------------- */
 static void exchange_init(struct exchange *exchange, struct mg_connection *connection)
@@ -41,16 +65,13 @@ static void exchange_init(struct exchange *exchange, struct mg_connection *conne
         mg_get_request_info(connection); /* NULL before a request could be read */
     struct port *port = mg_get_user_data(mg_get_context(connection));
     struct request *request = &exchange->request;
-    uint8_t id[8];
-
     exchange->port = port;
     info = info ? info : &unread;
     exchange->info = info;
     exchange->watched = mg_get_user_connection_data(connection);
     exchange->started_ms = clock_boot_ms();
     text_init(&exchange->headers, 16 << 10);
-    random_bytes(id, sizeof(id));
-    hex_encode(request->id, id, sizeof(id));
+    request_id(request->id);
     request->console = port->server->console;
     request->arena = &exchange->arena;
     request->connection = connection;

@@ -15,6 +15,10 @@
 #define BODY_WHOLE_MS 10000 /* for a body read whole, plus its size at BODY_BYTES_PER_MS */
 #define BODY_BYTES_PER_MS 16
 #define ANSWER_PIECE (256 << 10)
+/* A body that is left unread ends its connection, but for a small one that comes at once: a device whose
+ * session a restart has ended would pay a TLS handshake for hearing so. */
+#define DRAIN_MOST (64 << 10)
+#define DRAIN_MS 1000
 #define SEGMENTS_MOST 64
 
 struct watched;
@@ -73,6 +77,9 @@ bool request_route(struct exchange *exchange);
 bool request_allowed(struct exchange *exchange);
 /* The body's limit; reads it whole unless the route streams. Answers and returns false. */
 bool request_take_body(struct exchange *exchange);
+/* Takes what is left of a small body, before the answer says whether the connection goes on. False when it
+ * cannot: it is large, late, or would have to be asked for. */
+bool request_drain(struct exchange *exchange);
 /* Decodes %XX of one path segment or query part ('+' stays). NULL when malformed, not UTF-8 or with control
  * characters. */
 char *percent_decode(struct arena *arena, const char *text, size_t size);
@@ -95,6 +102,7 @@ void watch_deadline(struct port *port, struct watched *watched, int64_t in_ms); 
 /* A request begins; at the first one the socket is looked for. Then it is over and the connection waits. */
 void watch_request(struct port *port, struct watched *watched, const struct mg_request_info *info);
 void watch_idle(struct port *port, struct watched *watched);
+int watch_socket(const struct watched *watched); /* civetweb's; -1: it was not found */
 bool watch_peer_gone(struct port *port, struct watched *watched);
 /* Shuts down all connections that are between requests (`all`: every one). */
 void watch_shut(struct server *server, bool all);

@@ -5,9 +5,13 @@
 #include "console/fleet.h"
 #include "console/people.h"
 
+#include <assert.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#define SEGMENTS_ANY SIZE_MAX
 
 /* --- headers
  * ------------------------------------------------------------------------------------------------------ */
@@ -244,17 +248,50 @@ static bool method_fits(const struct exchange *exchange, const struct route *rou
            (exchange->head && strcmp(route->method, "GET") == 0);
 }
 
+/* How many segments a row's path has; "{*}" as the last takes any number. */
+static size_t row_segments(const struct route *route)
+{
+    size_t count = 0;
+
+    for (const char *c = route->path; *c; c++)
+        count += *c == '/';
+    return string_is(strrchr(route->path, '/'), "/{*}") ? SEGMENTS_ANY : count;
+}
+
+#define ROUTES_MOST 256
+static size_t segments_of[ROUTES_MOST]; /* of the rows of routes[], counted once */
+static pthread_once_t segments_once = PTHREAD_ONCE_INIT;
+
+static void segments_count(void)
+{
+    for (size_t i = 0; routes[i].method; i++) {
+        assert(i < ROUTES_MOST);
+        segments_of[i] = row_segments(&routes[i]);
+    }
+}
+
+/* Most rows are no match by their number of segments already. */
+static bool row_may_match(const struct exchange *exchange, const struct route *route, const struct path *path)
+{
+    size_t segments = segments_of[route - routes];
+
+    return (route->listeners & exchange->request.listener) &&
+           (segments == path->count || segments == SEGMENTS_ANY);
+}
+
 bool request_route(struct exchange *exchange)
 {
     struct path path;
     char allow[64] = "";
+
+    pthread_once(&segments_once, segments_count);
 
     if (!path_split(exchange, &path))
         return refuse(exchange, 400, "The path is malformed");
     for (const struct route *route = routes; route->method; route++) {
         const char *params[ROUTE_PARAMS] = {NULL};
 
-        if (!(route->listeners & exchange->request.listener) ||
+        if (!row_may_match(exchange, route, &path) ||
             (strcmp(route->path, "/{*}") == 0 && is_interface(&path)) ||
             !row_matches(exchange, route, &path, params))
             continue;
@@ -520,6 +557,23 @@ bool request_take_body(struct exchange *exchange)
     if (route->streams || length <= 0)
         return true;
     return read_whole(exchange);
+}
+
+bool request_drain(struct exchange *exchange)
+{
+    int64_t rest = exchange->request.content_length - exchange->body_read;
+    char bytes[4096];
+    long got = 1;
+
+    if (rest <= 0)
+        return true;
+    if (exchange->closes || exchange->expects_continue || rest > DRAIN_MOST)
+        return false;
+    watch_deadline(exchange->port, exchange->watched, DRAIN_MS);
+    while (exchange->request.content_length > exchange->body_read && got > 0)
+        got = body_piece(exchange, bytes, sizeof(bytes));
+    watch_deadline(exchange->port, exchange->watched, 0);
+    return got > 0;
 }
 
 const struct json *request_json(struct request *request, const struct json_limits *limits, struct error *err)

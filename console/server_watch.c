@@ -15,12 +15,15 @@
 #define LATE_ANSWER_MS 3000 /* for the sentence that says so */
 #define FD_SEARCHED 8192
 
+/* The list is under server->lock. What a request says many times is atomic instead: one lock for all
+ * connections was what they waited for. */
 struct watched {
     struct watched *next, **link;
-    int fd; /* civetweb's socket; -1 before the first request, whose headers civetweb bounds itself */
-    int64_t deadline_ms; /* of clock_boot_ms; 0: none */
-    bool late;           /* the deadline passed: no more bytes are taken, an answer may still be sent */
-    int64_t idle_since;  /* 0: a request is being handled */
+    atomic_int fd; /* civetweb's socket; -1 before the first request, whose headers civetweb bounds itself */
+    _Atomic int64_t deadline_ms; /* of clock_boot_ms; 0: none */
+    bool
+        late; /* the deadline passed: no more bytes are taken, an answer may still be sent; the watch's own */
+    _Atomic int64_t idle_since; /* 0: a request is being handled */
 };
 
 static bool is_peer(int fd, const struct mg_request_info *info)
@@ -83,31 +86,31 @@ void watch_remove(struct port *port, struct watched *watched)
 
 void watch_deadline(struct port *port, struct watched *watched, int64_t in_ms)
 {
-    if (!watched)
-        return;
-    pthread_mutex_lock(&port->server->lock);
-    watched->deadline_ms = in_ms ? clock_boot_ms() + in_ms : 0;
-    pthread_mutex_unlock(&port->server->lock);
+    (void)port;
+    if (watched)
+        watched->deadline_ms = in_ms ? clock_boot_ms() + in_ms : 0;
 }
 
 void watch_request(struct port *port, struct watched *watched, const struct mg_request_info *info)
 {
+    (void)port;
     if (!watched)
         return;
-    int fd = watched->fd < 0 ? find_socket(info) : watched->fd; /* only this thread writes it */
-    pthread_mutex_lock(&port->server->lock);
-    watched->fd = fd;
+    if (watched->fd < 0) /* only this thread writes it */
+        watched->fd = find_socket(info);
     watched->idle_since = 0;
-    pthread_mutex_unlock(&port->server->lock);
 }
 
 void watch_idle(struct port *port, struct watched *watched)
 {
-    if (!watched)
-        return;
-    pthread_mutex_lock(&port->server->lock);
-    watched->idle_since = clock_boot_ms();
-    pthread_mutex_unlock(&port->server->lock);
+    (void)port;
+    if (watched)
+        watched->idle_since = clock_boot_ms();
+}
+
+int watch_socket(const struct watched *watched)
+{
+    return watched ? watched->fd : -1;
 }
 
 bool watch_peer_gone(struct port *port, struct watched *watched)
@@ -129,7 +132,9 @@ static void shut(struct watched *watched)
 static void shut_late(struct port *port, int64_t now)
 {
     for (struct watched *w = port->connections; w; w = w->next) {
-        if (!w->deadline_ms || w->deadline_ms > now)
+        int64_t deadline = w->deadline_ms;
+
+        if (!deadline || deadline > now)
             continue;
         if (w->late || w->fd < 0) {
             shut(w);
@@ -137,18 +142,22 @@ static void shut_late(struct port *port, int64_t now)
         }
         shutdown(w->fd, SHUT_RD);
         w->late = true;
-        w->deadline_ms = now + LATE_ANSWER_MS;
+        /* Not over what its thread has set meanwhile. */
+        atomic_compare_exchange_strong(&w->deadline_ms, &deadline, now + LATE_ANSWER_MS);
     }
 }
 
-static struct watched *longest_idle(struct port *port, int64_t now)
+static struct watched *longest_idle(struct port *port, int64_t now, int64_t *idle_since)
 {
     struct watched *longest = NULL;
 
     for (struct watched *w = port->connections; w; w = w->next) {
-        if (w->fd >= 0 && w->idle_since && w->idle_since + IDLE_LEAST_MS <= now &&
-            (!longest || w->idle_since < longest->idle_since))
+        int64_t since = w->idle_since;
+
+        if (w->fd >= 0 && since && since + IDLE_LEAST_MS <= now && (!longest || since < *idle_since)) {
             longest = w;
+            *idle_since = since;
+        }
     }
     return longest;
 }
@@ -160,12 +169,14 @@ static void shut_idle(struct port *port, int64_t now)
     int excess = port->connection_count - most;
 
     while (excess-- > 0) {
-        struct watched *w = longest_idle(port, now);
+        int64_t since = 0;
+        struct watched *w = longest_idle(port, now, &since);
 
         if (!w)
             return;
-        shut(w);
-        w->idle_since = 0; /* taken once */
+        /* Taken once; and not when a request has come to it meanwhile. */
+        if (atomic_compare_exchange_strong(&w->idle_since, &since, 0))
+            shut(w);
     }
 }
 

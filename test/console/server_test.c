@@ -177,6 +177,47 @@ static void a_body_over_the_limit_is_refused_before_it_is_read(void **state)
     expect(GET "Content-Length: 2\r\n\r\n{}", 413, true);
 }
 
+/* An answer that refuses, then one to the next request of the same connection. */
+static void expect_goes_on(const char *refused, int status)
+{
+    TEXT(both);
+    TEXT(request);
+    FD(fd) = people_connect(&world);
+
+    text_printf(&request, "%s" GET "Connection: close\r\n\r\n", refused);
+    people_send(fd, text_string(&request));
+    people_receive(fd, 5000, &both);
+    const char *second = strstr(text_string(&both) + 1, "HTTP/1.1 ");
+    if (answer_status(&both) != status || !second || strncmp(second, "HTTP/1.1 200", 12) != 0)
+        fail_msg("wanted %d and 200 for\n%.200s\ngot\n%.1500s", status, refused, text_string(&both));
+}
+
+static void a_refused_request_with_a_small_body_keeps_its_connection(void **state)
+{
+    (void)state;
+    TEXT(large);
+
+    expect_goes_on("POST /api/v1/claims HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 401);
+    text_puts(&large, "POST /api/v1/claims HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\n");
+    for (int i = 0; i < 65536; i++)
+        text_putc(&large, 'G');
+    expect_goes_on(text_string(&large), 401);
+    /* What is larger, or comes only when it is asked for, ends it as before. */
+    expect("POST /api/v1/claims HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\nhello", 401, true);
+    expect("POST /api/v1/claims HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+           401, true);
+}
+
+static void a_refused_request_whose_body_does_not_come_holds_nobody(void **state)
+{
+    (void)state;
+    int64_t begun = clock_boot_ms();
+
+    expect("POST /api/v1/claims HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhell", 401, true);
+    /* Not the ten seconds and more that a body has which somebody reads. */
+    assert_true(clock_boot_ms() - begun < 9000);
+}
+
 static void a_body_at_a_byte_a_second_is_ended_at_the_limit(void **state)
 {
     int64_t began = clock_boot_ms();
@@ -329,6 +370,8 @@ int main(void)
         cmocka_unit_test(a_web_socket_is_not_opened),
         cmocka_unit_test(a_body_is_asked_for_when_the_peer_waits_for_that),
         cmocka_unit_test(a_body_over_the_limit_is_refused_before_it_is_read),
+        cmocka_unit_test(a_refused_request_with_a_small_body_keeps_its_connection),
+        cmocka_unit_test(a_refused_request_whose_body_does_not_come_holds_nobody),
         cmocka_unit_test(a_body_at_a_byte_a_second_is_ended_at_the_limit),
         cmocka_unit_test(idle_connections_do_not_keep_others_out),
         cmocka_unit_test(at_most_forty_pages_watch_events_and_others_go_on),
