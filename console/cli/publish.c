@@ -8,12 +8,18 @@
 #include "repo/name.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILES_MOST = 20000 };
+enum {
+    FILES_MOST = 20000,
+    SENDERS_MOST = 8,
+    ASKED_FOR = 64 << 10, /* bytes; of what is larger it is asked first what the console holds */
+};
 
 struct payload {
     const char *path;   /* inside the asset */
@@ -82,14 +88,32 @@ static bool payloads_from(struct payloads *all, const char *given, struct error 
     return payload_add(all, slash ? slash + 1 : given, given, fd, info.st_mode, err);
 }
 
+/* Objects that are sent side by side: the console waits for its disk once for all that end together. */
 struct sending {
-    int64_t before, total, started_ms;
+    pthread_mutex_t lock;
+    const struct payload **all; /* each content once */
+    size_t count, next;
+    int64_t sent, total, started_ms;
+    struct cli *cli; /* gets what went wrong first */
+    bool failed;
+};
+
+/* One of those that send, with its own connection. */
+struct sender {
+    struct sending *sending;
+    struct cli cli;
+    int64_t shown; /* bytes of its file that `sent` counts already */
 };
 
 static void sent(void *context, int64_t bytes)
 {
-    struct sending *sending = context;
-    cli_progress("sending", sending->before + bytes, sending->total, sending->started_ms);
+    struct sender *sender = context;
+    struct sending *sending = sender->sending;
+    pthread_mutex_lock(&sending->lock);
+    sending->sent += bytes - sender->shown;
+    sender->shown = bytes;
+    cli_progress("sending", sending->sent, sending->total, sending->started_ms);
+    pthread_mutex_unlock(&sending->lock);
 }
 
 /* What the console holds of an object already. */
@@ -103,9 +127,9 @@ static bool object_held_there(struct cli *cli, const char *sha256, int64_t *held
     return true;
 }
 
-static bool payload_put(struct cli *cli, const struct payload *payload, int64_t offset,
-                        struct sending *sending)
+static bool payload_put(struct sender *sender, const struct payload *payload, int64_t offset)
 {
+    struct cli *cli = &sender->cli;
     FD(fd) = open(payload->source, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_errno(&cli->err, "%s", payload->source);
@@ -119,7 +143,7 @@ static bool payload_put(struct cli *cli, const struct payload *payload, int64_t 
         .body_offset = offset,
         .body_length = payload->length - offset,
         .progress = sent,
-        .context = sending,
+        .context = sender,
     };
     if (offset == payload->length) { /* an empty file, or all was there but the end */
         request.body = "";
@@ -133,37 +157,113 @@ static bool payload_put(struct cli *cli, const struct payload *payload, int64_t 
     return error_add(&cli->err, "%s", payload->source);
 }
 
-/* Sends one file from where the console stopped; a cut connection is tried again from there. */
-static bool payload_send(struct cli *cli, const struct payload *payload, struct sending *sending)
+/* Sends one file from where the console stopped; a cut connection is tried again from there. A small one is
+ * sent without asking what is held of it: that would be half of the waiting. */
+static bool payload_send(struct sender *sender, const struct payload *payload)
 {
+    struct cli *cli = &sender->cli;
+    bool ask = payload->length > ASKED_FOR;
     for (int tries = 0;; tries++) {
-        int64_t held;
-        bool complete;
+        int64_t held = 0;
+        bool complete = false;
         cli->unreachable = 0;
         memset(&cli->err, 0, sizeof cli->err);
-        if (object_held_there(cli, payload->sha256, &held, &complete)) {
+        if (!ask || object_held_there(cli, payload->sha256, &held, &complete)) {
             if (complete)
                 return true;
-            if (payload_put(cli, payload, held <= payload->length ? held : 0, sending))
+            if (payload_put(sender, payload, held <= payload->length ? held : 0))
                 return true;
         }
-        if (!cli->unreachable || tries >= 4)
+        bool again = !ask && cli->err.kind == ERROR_CONFLICT; /* a part of it is held */
+        if ((!cli->unreachable && !again) || tries >= 4)
             return false;
-        usleep((useconds_t)(200000 << tries)); /* back-off before the network is tried again */
+        ask = true;
+        if (!again)
+            usleep((useconds_t)(200000 << tries)); /* back-off before the network is tried again */
     }
+}
+
+static const struct payload *payload_next(struct sending *sending)
+{
+    pthread_mutex_lock(&sending->lock);
+    const struct payload *payload =
+        !sending->failed && sending->next < sending->count ? sending->all[sending->next++] : NULL;
+    pthread_mutex_unlock(&sending->lock);
+    return payload;
+}
+
+/* The first failure is the one that is told. */
+static void sending_failed(struct sending *sending, const struct cli *from)
+{
+    struct cli *cli = sending->cli;
+    pthread_mutex_lock(&sending->lock);
+    if (!sending->failed) {
+        cli->err = from->err;
+        cli->unreachable = from->unreachable;
+        cli->request_id = from->request_id ? arena_strdup(&cli->arena, from->request_id) : NULL;
+        cli->hint = from->hint ? arena_strdup(&cli->arena, from->hint) : NULL;
+    }
+    sending->failed = true;
+    pthread_mutex_unlock(&sending->lock);
+}
+
+static void *sender_run(void *context)
+{
+    struct sender *sender = context;
+    const struct payload *payload;
+    while ((payload = payload_next(sender->sending))) {
+        sender->shown = 0;
+        if (!payload_send(sender, payload))
+            sending_failed(sender->sending, &sender->cli);
+        else
+            sent(sender, payload->length);
+    }
+    http_close(sender->cli.http);
+    arena_end(&sender->cli.arena);
+    return NULL;
+}
+
+static int by_content(const void *a, const void *b)
+{
+    return strcmp((*(const struct payload *const *)a)->sha256, (*(const struct payload *const *)b)->sha256);
+}
+
+/* Each content once: two files may be the same, and an object is received by one at a time. */
+static void sending_fill(struct sending *sending, const struct payloads *all)
+{
+    sending->all = arena_array(&sending->cli->arena, all->count, sizeof *sending->all);
+    for (const struct payload *p = all->first; p; p = p->next)
+        sending->all[sending->count++] = p;
+    qsort(sending->all, sending->count, sizeof *sending->all, by_content);
+    size_t kept = 0;
+    for (size_t i = 0; i < sending->count; i++)
+        if (kept == 0 || strcmp(sending->all[kept - 1]->sha256, sending->all[i]->sha256) != 0) {
+            sending->all[kept++] = sending->all[i];
+            sending->total += sending->all[i]->length;
+        }
+    sending->count = kept;
 }
 
 static bool payloads_send(struct cli *cli, const struct payloads *all)
 {
-    struct sending sending = {.total = all->total, .started_ms = clock_now_ms()};
-    for (const struct payload *p = all->first; p; p = p->next) {
-        if (!payload_send(cli, p, &sending))
-            return false;
-        sending.before += p->length;
-        cli_progress("sending", sending.before, sending.total, sending.started_ms);
+    struct sending sending = {.cli = cli, .started_ms = clock_now_ms()};
+    struct sender senders[SENDERS_MOST];
+    pthread_t threads[SENDERS_MOST];
+    pthread_mutex_init(&sending.lock, NULL);
+    sending_fill(&sending, all);
+    size_t count = sending.count < SENDERS_MOST ? sending.count : SENDERS_MOST;
+    for (size_t i = 0; i < count; i++) {
+        senders[i] = (struct sender){.sending = &sending, .cli = *cli};
+        senders[i].cli.http = NULL;
+        arena_init(&senders[i].cli.arena);
+        if (pthread_create(&threads[i], NULL, sender_run, &senders[i]) != 0)
+            abort();
     }
+    for (size_t i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    pthread_mutex_destroy(&sending.lock);
     cli_progress_end();
-    return true;
+    return !sending.failed;
 }
 
 static void write_optional(struct cli *cli, struct json_writer *writer, const char *option)
