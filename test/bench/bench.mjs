@@ -98,5 +98,5 @@ function keep(rows) {
 }
 console.log(`${measured.commands[0]} on ${measured.machine.cpu}, ${measured.machine.cores} cores, ${measured.date}\n`);
 if (wanted.pairs) await measurePairs(wanted, folder, [measured.machine, measured.versions], (row) => keep({ pairs: [row] }));
-if (wanted.service) keep({ service: await measureService(wanted, folder) });
+if (wanted.service) await measureService(wanted, folder, (rows) => keep({ service: rows }));
 if (!wanted.tool) console.log(`\nWritten: ${path.relative('.', file)} and ${path.relative('.', path.join(folder, 'index.html'))}`);

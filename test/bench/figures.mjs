@@ -53,16 +53,17 @@ export function judge(pair, aim) {
 export const judgements = (pair, aims) => aims.flatMap((aim) => judge(pair, aim));
 
 /** What was measured before with what was measured now: rows of now stand in for those of the same name. Where the two are not of the same Locum, machine,
- * tools and sizes, now alone. `order`: the names of the pairs as they are shown. */
+ * tools and sizes, now alone. `order`: the names of the pairs as they are shown; the service's rows stand in for those of the same part, so that one that failed
+ * goes when the part was measured. */
 export function together(before, now, order) {
   const same = (name) => JSON.stringify(before[name]) === JSON.stringify(now[name]);
   if (!before?.commands || !['locum', 'machine', 'versions', 'quick', 'scale', 'times'].every(same)) return now;
-  const fresh = new Set(now.pairs.map(({ name }) => name));
+  const kept = (list, fresh, key) => list.filter((one) => !fresh.some((row) => row[key] === one[key]));
   return {
     ...now,
     commands: [...new Set([...before.commands, ...now.commands])],
-    pairs: [...before.pairs.filter(({ name }) => !fresh.has(name)), ...now.pairs].sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name)),
-    service: now.service.length ? now.service : before.service,
+    pairs: [...kept(before.pairs, now.pairs, 'name'), ...now.pairs].sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name)),
+    service: [...kept(before.service, now.service, 'part'), ...now.service],
   };
 }
 

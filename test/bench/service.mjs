@@ -11,8 +11,8 @@ const FULL = { load_s: 10, rounds: 3, object_mib: 256, publish_mib: [256, 1024],
 
 const PARTS = { sizes, checkins, connections, downloads, publishing, swapping, adoption, fleets, idle };
 
-export async function measureService(wanted, folder) {
-  const rows = [];
+/** `told(rows)` is called with the rows of each part as they are there, which then say their part: a run that is cut off keeps them. */
+export async function measureService(wanted, folder, told) {
   for (const [name, part] of Object.entries(PARTS)) {
     if (performance.now() > wanted.serviceUntil * 1000) {
       console.log(`${name}: not begun, the time of a quick run is over\n`);
@@ -22,7 +22,6 @@ export async function measureService(wanted, folder) {
     const now = await part(wanted.quick ? QUICK : FULL, folder).catch((error) => [serviceRow(name, name, '', null, [], { note: error.message.split('\n')[0] })]);
     if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
     console.log(`${serviceText(now)}\n`);
-    rows.push(...now);
+    told(now.map((row) => ({ part: name, ...row })));
   }
-  return rows;
 }

@@ -139,7 +139,11 @@ test('what was measured pair by pair of the same Locum stands together', () => {
   const first = run(['one'], ['a', 'c']), both = together(first, run(['two'], ['b', 'c']), ['a', 'b', 'c']);
   assert.deepEqual(both.pairs, [{ name: 'a', from: 'one' }, { name: 'b', from: 'two' }, { name: 'c', from: 'two' }]);
   assert.deepEqual(both.commands, ['one', 'two']);
-  assert.deepEqual(together(run(['one'], [], { service: [1] }), first, []).service, [1]);
+  const service = (part, name, locum) => run(['one'], [], { service: [{ part, name, locum }] }), failed = service('publishing', 'publishing', null);
+  assert.deepEqual(together(failed, first, []).service, failed.service);
+  const two = together(service('checkins', 'checkin-tls', 1), failed, []);
+  assert.deepEqual(two.service.map(({ name }) => name), ['checkin-tls', 'publishing']);
+  assert.deepEqual(together(two, service('publishing', 'publish-256', 2), []).service.map(({ name, locum }) => [name, locum]), [['checkin-tls', 1], ['publish-256', 2]]);
   for (const other of [{ locum: 'abd' }, { machine: { cpu: 'b' } }, { versions: { casync: '3' } }, { quick: true }]) assert.deepEqual(together(first, run(['two'], ['b'], other), ['a', 'b']).pairs.map(({ name }) => name), ['b']);
   assert.equal(together(null, first, []), first);
 });
