@@ -34,6 +34,7 @@ struct port {
     _Atomic int in_flight;       /* requests being handled, streams not counted */
     struct watched *connections; /* under server->lock */
     int connection_count;        /* under server->lock */
+    atomic_int freed_fd;         /* the socket of the connection that ended last; 0: none has */
 };
 
 struct server {

@@ -42,9 +42,14 @@ static bool is_peer(int fd, const struct mg_request_info *info)
            strcmp(address, info->remote_addr) == 0;
 }
 
-/* The four-tuple of a live connection is unique, so one descriptor fits. */
-static int find_socket(const struct mg_request_info *info)
+/* The four-tuple of a live connection is unique, so one descriptor fits. A new connection mostly gets the
+ * number of the one that ended last. */
+static int find_socket(struct port *port, const struct mg_request_info *info)
 {
+    int freed = port->freed_fd;
+
+    if (freed >= 3 && is_peer(freed, info))
+        return freed;
     for (int fd = 3; fd < FD_SEARCHED; fd++) {
         if (is_peer(fd, info))
             return fd;
@@ -80,6 +85,7 @@ void watch_remove(struct port *port, struct watched *watched)
     if (watched->next)
         watched->next->link = watched->link;
     port->connection_count--;
+    port->freed_fd = watched->fd;
     pthread_mutex_unlock(&port->server->lock);
     free(watched);
 }
@@ -93,11 +99,10 @@ void watch_deadline(struct port *port, struct watched *watched, int64_t in_ms)
 
 void watch_request(struct port *port, struct watched *watched, const struct mg_request_info *info)
 {
-    (void)port;
     if (!watched)
         return;
     if (watched->fd < 0) /* only this thread writes it */
-        watched->fd = find_socket(info);
+        watched->fd = find_socket(port, info);
     watched->idle_since = 0;
 }
 
