@@ -2,6 +2,7 @@
 
 #include "test/base/scratch.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void text_grows_and_stays_terminated(void **state)
@@ -163,9 +164,39 @@ static void integers_are_read_strictly(void **state)
     assert_true(value == INT64_MIN);
 }
 
+static void numbers_and_formatted_text_are_whole_wherever_the_room_ends(void **state)
+{
+    static const int64_t numbers[] = {0, 7, -1, 10, INT64_MAX, INT64_MIN};
+    char expected[200];
+    (void)state;
+    for (int before = 0; before < 140; before++) {
+        TEXT(out);
+        for (int i = 0; i < before; i++)
+            text_putc(&out, 'x');
+        size_t at = out.size;
+        text_printf(&out, "%s-%d", "forty characters, which end somewhere..", 12345);
+        assert_string_equal(text_string(&out) + at, "forty characters, which end somewhere..-12345");
+        for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+            at = out.size;
+            text_integer(&out, numbers[i]);
+            snprintf(expected, sizeof(expected), "%lld", (long long)numbers[i]);
+            assert_string_equal(text_string(&out) + at, expected);
+        }
+        assert_int_equal(out.size, strlen(text_string(&out)));
+    }
+    struct text small;
+    text_init(&small, 10);
+    text_puts(&small, "1234567");
+    text_printf(&small, "%d", 1234);
+    assert_true(small.failed);
+    assert_string_equal(text_string(&small), "1234567");
+    text_end(&small);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_and_formatted_text_are_whole_wherever_the_room_ends),
         cmocka_unit_test(text_grows_and_stays_terminated),
         cmocka_unit_test(going_over_the_limit_is_remembered_and_drops_the_rest),
         cmocka_unit_test(hex_goes_there_and_back_and_is_strict),

@@ -21,7 +21,7 @@ const appSettings = (name, ...more) => ({ 'app.command': `${app} --status ${path
 test('a released version reaches the device byte for byte, in one file or many, binary or text, executable or not', async () => {
   const big = randomBytes(3 << 20), tool = randomBytes(100000);
   const device = await world.device('bytes');
-  const files = { 'big.onnx': big, 'deep/er/labels.txt': 'cat\ndog\n', 'empty': '', 'naïve name #1 [x].bin': randomBytes(70000), 'bin/tool': { bytes: tool, mode: 0o755 } };
+  const files = { 'big.onnx': big, 'deep/er/labels.txt': 'cat\ndog\n', 'empty': '', 'again/labels.txt': 'cat\ndog\n', 'naïve name #1 [x].bin': randomBytes(70000), 'bin/tool': { bytes: tool, mode: 0o755 } };
   const published = await world.publish('demo/vision', '1.0.0', files, '--kind', 'model', '--notes', 'first');
   assert.equal(published.already, false);
   await world.release('demo/vision', '1.0.0');
