@@ -21,7 +21,7 @@
 #define DELTA_BLOCK_OUT (64 << 20) /* bytes that one block writes, at most */
 #define DELTA_TABLE (256 << 10)    /* bytes of a block's table, at most */
 #define DELTA_WINDOW (8 << 20)     /* bytes of a prefix window, at most */
-#define DELTA_MEMORY (16 << 20)    /* what an apply takes, at most */
+#define DELTA_MEMORY (12 << 20)    /* what an apply takes, at most */
 
 struct delta_header {
     int64_t old_length, new_length;

@@ -11,7 +11,8 @@
 #include <unistd.h>
 #include <zstd.h>
 
-#define PIECE (256 << 10) /* what is read, hashed and written at once */
+#define PIECE (128 << 10) /* what is read, hashed and written at once */
+#define ROOM DELTA_WINDOW
 
 /* A block's runs, by columns. `place` is the copy's, absolute; `reference` is where the near bytes' lies. */
 struct runs {
@@ -36,12 +37,12 @@ struct delta_apply {
     uint8_t *body;
 
     ZSTD_DCtx *zstd;
-    struct delta_mixed *mixed; /* made when first needed */
     struct runs *runs;
     uint8_t *table, *near; /* near: the near bytes, then the fresh ones */
-    uint8_t *planes, *reference;
-    uint8_t *window;
-    size_t window_size;  /* bytes of it that are filled, */
+    /* ROOM bytes: the window from its front, what the decoding of a stream needs besides at its end. The two
+     * are never needed at once, and mostly fit side by side. */
+    uint8_t *room;
+    size_t window_size;  /* bytes of the window that are there; 0: none, */
     int64_t window_from; /* from here in the old file; the one of the new file is never kept */
     uint8_t *piece;
     size_t piece_size; /* bytes that wait to be written */
@@ -134,7 +135,7 @@ static bool unzstd(struct delta_apply *apply, const struct delta_stream *stream,
                    uint8_t *bytes, bool window, struct error *err)
 {
     if (window)
-        ZSTD_DCtx_refPrefix(apply->zstd, apply->window, apply->window_size);
+        ZSTD_DCtx_refPrefix(apply->zstd, apply->room, apply->window_size);
     size_t got = ZSTD_decompressDCtx(apply->zstd, bytes, stream->length, coded, stream->coded);
     if (ZSTD_isError(got) || got != stream->length) {
         ZSTD_DCtx_reset(apply->zstd, ZSTD_reset_session_only);
@@ -151,13 +152,11 @@ static bool load_window(struct delta_apply *apply, struct error *err)
 
     if (block->window_length > end || block->window_place > end - block->window_length)
         return broken(err, "a window lies beyond its file");
-    if (!block->window_new && apply->window && apply->window_size == block->window_length &&
+    if (!block->window_new && apply->window_size > 0 && apply->window_size == block->window_length &&
         apply->window_from == block->window_place)
         return true;
-    if (!apply->window)
-        apply->window = delta_alloc(1, DELTA_WINDOW);
     apply->window_size = 0;
-    if (!read_at(block->window_new ? apply->new_fd : apply->old_fd, apply->window, block->window_length,
+    if (!read_at(block->window_new ? apply->new_fd : apply->old_fd, apply->room, block->window_length,
                  block->window_place, err))
         return false;
     apply->window_size = block->window_length;
@@ -165,13 +164,48 @@ static bool load_window(struct delta_apply *apply, struct error *err)
     return true;
 }
 
-static bool read_references(struct delta_apply *apply, struct error *err)
+/* `size` bytes at the end of the room. A window that reaches into them has to be read again. */
+static uint8_t *room_take(struct delta_apply *apply, size_t size)
+{
+    if (apply->window_size > ROOM - size)
+        apply->window_size = 0;
+    return apply->room + ROOM - size;
+}
+
+static bool read_references(struct delta_apply *apply, uint8_t *bytes, struct error *err)
 {
     const struct runs *runs = apply->runs;
 
-    for (size_t i = 0, at = 0; i < runs->count; at += runs->near[i++])
-        if (!read_reference(apply, apply->reference + at, runs->near[i], runs->reference[i], err))
+    for (size_t i = 0; i < runs->count; bytes += runs->near[i++])
+        if (!read_reference(apply, bytes, runs->near[i], runs->reference[i], err))
             return false;
+    return true;
+}
+
+static bool decode_mixed(struct delta_apply *apply, const struct delta_stream *stream, const uint8_t *coded,
+                         uint8_t *bytes, struct error *err)
+{
+    uint8_t *coder = room_take(apply, DELTA_MIXED_SIZE + DELTA_SEGMENT);
+    uint8_t *reference = coder + DELTA_MIXED_SIZE;
+
+    if (!read_references(apply, reference, err))
+        return false;
+    delta_mixed_read(delta_mixed_at(coder), coded, stream->coded, reference, bytes, stream->length);
+    return true;
+}
+
+/* The reference is read to where the bytes go, each of which takes the place of its own. */
+static bool decode_planes(struct delta_apply *apply, const struct delta_stream *stream,
+                          const struct delta_shape *shape, const uint8_t *coded, uint8_t *bytes,
+                          struct error *err)
+{
+    uint8_t *planes = room_take(apply, DELTA_SEGMENT);
+    bool has_reference = stream->coding != DELTA_PLANES;
+
+    if (!unzstd(apply, stream, coded, planes, false, err) ||
+        (has_reference && !read_references(apply, bytes, err)))
+        return false;
+    delta_planes_join(shape, planes, has_reference ? bytes : NULL, bytes);
     return true;
 }
 
@@ -190,22 +224,15 @@ static bool decode(struct delta_apply *apply, const struct delta_stream *stream,
         memcpy(bytes, coded, stream->length);
         return true;
     }
+    if (stream->coding == DELTA_PREFIX && !load_window(apply, err))
+        return false;
     if (stream->coding < DELTA_PLANES)
         return unzstd(apply, stream, coded, bytes, stream->coding == DELTA_PREFIX, err);
     if (stream->coding > DELTA_PLANES && !near)
         return broken(err, "fresh bytes have no reference");
-    if (stream->coding > DELTA_PLANES && !read_references(apply, err))
-        return false;
-    if (stream->coding == DELTA_MIXED) {
-        if (!apply->mixed)
-            apply->mixed = delta_mixed_new();
-        delta_mixed_read(apply->mixed, coded, stream->coded, apply->reference, bytes, stream->length);
-        return true;
-    }
-    if (!unzstd(apply, stream, coded, apply->planes, false, err))
-        return false;
-    delta_planes_join(&shape, apply->planes, apply->reference, bytes);
-    return true;
+    if (stream->coding == DELTA_MIXED)
+        return decode_mixed(apply, stream, coded, bytes, err);
+    return decode_planes(apply, stream, &shape, coded, bytes, err);
 }
 
 /* --- the table --- */
@@ -327,9 +354,6 @@ static bool apply_block(struct delta_apply *apply, struct error *err)
 
     if (!read_table(apply, err))
         return false;
-    if ((block->near.coding == DELTA_PREFIX || block->fresh.coding == DELTA_PREFIX) &&
-        !load_window(apply, err))
-        return false;
     if (!decode(apply, &block->near, apply->runs->near, near, apply->near, err) ||
         !decode(apply, &block->fresh, apply->runs->fresh, fresh, apply->near + block->near.length, err) ||
         !write_runs(apply, err))
@@ -448,8 +472,7 @@ struct delta_apply *delta_apply_open(int old_fd, int new_fd, int64_t new_length,
                                   .runs = delta_alloc(1, sizeof(struct runs)),
                                   .table = delta_alloc(1, DELTA_TABLE),
                                   .near = delta_alloc(1, DELTA_SEGMENT),
-                                  .planes = delta_alloc(1, DELTA_SEGMENT),
-                                  .reference = delta_alloc(1, DELTA_SEGMENT),
+                                  .room = delta_alloc(1, ROOM),
                                   .piece = delta_alloc(1, PIECE)};
     if (!apply->zstd)
         abort();
@@ -495,9 +518,7 @@ void delta_apply_free(struct delta_apply *apply)
         return;
     sha256_end(&apply->hash, digest);
     ZSTD_freeDCtx(apply->zstd);
-    delta_mixed_free(apply->mixed);
-    uint8_t *parts[] = {apply->body,      apply->table,  apply->near, apply->planes,
-                        apply->reference, apply->window, apply->piece};
+    uint8_t *parts[] = {apply->body, apply->table, apply->near, apply->room, apply->piece};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         free(parts[i]);
     free(apply->runs);

@@ -29,7 +29,8 @@ struct delta_shape {
     size_t count, size;
 };
 /* Takes `bytes` apart into planes, and puts them together again. `reference` has as many bytes as the stream;
- * NULL with DELTA_PLANES, which has none. The results do not overlap what is read. */
+ * NULL with DELTA_PLANES, which has none. The results do not overlap what is read, but that `reference` may
+ * be `bytes` when they are put together. */
 void delta_planes_split(const struct delta_shape *shape, const uint8_t *bytes, const uint8_t *reference,
                         uint8_t *planes);
 void delta_planes_join(const struct delta_shape *shape, const uint8_t *planes, const uint8_t *reference,
@@ -51,8 +52,12 @@ static inline int64_t delta_unzigzag(uint64_t value)
 /* The coding "mixed": writing gives the coded size, SIZE_MAX when `room` does not hold it; reading takes
  * whatever bytes come and always gives `size` bytes. 2 MiB, usable for any number of streams. */
 struct delta_mixed;
+#define DELTA_MIXED_SIZE (2 << 20)
 struct delta_mixed *delta_mixed_new(void);
 void delta_mixed_free(struct delta_mixed *mixed); /* NULL is fine */
+/* One in DELTA_MIXED_SIZE bytes of the caller's, aligned as malloc aligns, which are not freed by themselves.
+ */
+struct delta_mixed *delta_mixed_at(void *memory);
 size_t delta_mixed_write(struct delta_mixed *mixed, const uint8_t *bytes, const uint8_t *reference,
                          size_t size, uint8_t *out, size_t room);
 void delta_mixed_read(struct delta_mixed *mixed, const uint8_t *coded, size_t coded_size,

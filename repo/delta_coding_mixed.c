@@ -218,6 +218,12 @@ struct delta_mixed *delta_mixed_new(void)
     return delta_alloc(1, sizeof(struct delta_mixed));
 }
 
+struct delta_mixed *delta_mixed_at(void *memory)
+{
+    _Static_assert(sizeof(struct delta_mixed) <= DELTA_MIXED_SIZE, "a coder fits");
+    return memory;
+}
+
 void delta_mixed_free(struct delta_mixed *mixed)
 {
     free(mixed);

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
@@ -378,6 +379,9 @@ static void planes_are_put_together_again(void **state)
                 delta_planes_join(&coded->shape, coded->planes, coded->reference, coded->back);
                 assert_memory_equal(coded->bytes, coded->back, coded->shape.size);
                 assert_true(coded->back[coded->shape.size] == 0xee);
+                memcpy(coded->back, coded->reference, CODED); /* in its place */
+                delta_planes_join(&coded->shape, coded->planes, coded->back, coded->back);
+                assert_memory_equal(coded->bytes, coded->back, coded->shape.size);
             }
         free(coded);
     }
@@ -402,6 +406,76 @@ static void mixed_bytes_come_back_and_bounds_are_kept(void **state)
         free(coded);
     }
     delta_mixed_free(mixed);
+}
+
+/* --- the room that the window shares with what decoding needs --- */
+#define PART 4000 /* bytes of a block below */
+
+/* Three blocks for an old file of a whole window: bytes of where the mixed coder will lie, a mixed stream,
+ * and such bytes again. */
+static struct bytes room_delta(const uint8_t *old, const uint8_t *new)
+{
+    struct delta_header header = {.old_length = DELTA_WINDOW, .new_length = 3 * PART};
+    struct bytes all = {calloc(1, 64 << 10), DELTA_HEADER_SIZE};
+    struct delta_mixed *mixed = delta_mixed_new();
+    ZSTD_CCtx *zstd = ZSTD_createCCtx();
+
+    memset(header.old_sha256, '0', SHA256_HEX - 1);
+    memset(header.new_sha256, '0', SHA256_HEX - 1);
+    delta_header_write(&header, all.bytes);
+    ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog, 24);
+    ZSTD_CCtx_setParameter(zstd, ZSTD_c_hashLog, 24);
+    for (int i = 0; i < 3; i++) {
+        struct hand hand = {.block = {.out = PART, .window_length = i == 1 ? 0 : DELTA_WINDOW}};
+        struct delta_stream *stream = i == 1 ? &hand.block.near : &hand.block.fresh;
+
+        stream->coding = i == 1 ? DELTA_MIXED : DELTA_PREFIX;
+        stream->length = PART;
+        hand_run(&hand, 0, 0, i == 1 ? PART : 0, i == 1 ? 0 : PART);
+        ZSTD_CCtx_refPrefix(zstd, old, DELTA_WINDOW);
+        size_t coded = i == 1
+                           ? delta_mixed_write(mixed, new + PART, old + PART, PART, hand.near, PART)
+                           : ZSTD_compress2(zstd, hand.fresh, sizeof hand.fresh, new + (size_t)i *PART, PART);
+        assert_true(coded < 600);
+        stream->coded = (uint32_t)coded;
+        delta_block_write(&hand.block, all.bytes + all.size);
+        memcpy(all.bytes + all.size + DELTA_BLOCK_SIZE, hand.table, hand.block.table.coded);
+        all.size += DELTA_BLOCK_SIZE + hand.block.table.coded;
+        memcpy(all.bytes + all.size, i == 1 ? hand.near : hand.fresh, coded);
+        all.size += coded;
+    }
+    ZSTD_freeCCtx(zstd);
+    delta_mixed_free(mixed);
+    return all;
+}
+
+static void a_whole_window_is_read_again_after_its_room_was_needed(void **state)
+{
+    uint8_t *old = malloc(DELTA_WINDOW), new[3 * PART];
+    const uint8_t *coder = old + DELTA_WINDOW - DELTA_MIXED_SIZE - DELTA_SEGMENT;
+    struct random random = {7};
+    struct error err = {0};
+    char sha256[SHA256_HEX], wanted[SHA256_HEX];
+
+    (void)state;
+    random_fill(&random, old, DELTA_WINDOW);
+    memcpy(new, coder, PART);
+    memcpy(new + PART, old + PART, PART); /* a mixed stream's reference goes on in the old file */
+    new[PART + 100] ^= 1;
+    memcpy(new + 2 * (size_t)PART, coder + 8, PART);
+    sha256_hex(new, sizeof new, wanted);
+    struct bytes delta = room_delta(old, new);
+    FD(old_fd) = file_of(old, DELTA_WINDOW);
+    FD(new_fd) = file_of("", 0);
+    size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    struct delta_apply *apply = delta_apply_open(old_fd, new_fd, sizeof new, NULL, &err);
+    must(delta_apply_feed(apply, delta.bytes, delta.size, &err));
+    assert_true(mallinfo2().uordblks + mallinfo2().hblkhd - before <= DELTA_MEMORY);
+    must(delta_apply_end(apply, sha256, &err));
+    assert_string_equal(sha256, wanted);
+    delta_apply_free(apply);
+    free(delta.bytes);
+    free(old);
 }
 
 /* --- what a delta is worth --- */
@@ -518,6 +592,7 @@ int main(void)
         cmocka_unit_test(an_old_file_of_other_bytes_gives_another_hash),
         cmocka_unit_test(planes_are_put_together_again),
         cmocka_unit_test(mixed_bytes_come_back_and_bounds_are_kept),
+        cmocka_unit_test(a_whole_window_is_read_again_after_its_room_was_needed),
         cmocka_unit_test(the_findings_of_the_fuzzer_stay_fixed),
         cmocka_unit_test(what_was_inserted_moved_or_doubled_costs_little),
         cmocka_unit_test(weights_that_moved_cost_half_wherever_they_begin),
