@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define PIECE (256 << 10)
+#define WAITING (64 << 10) /* a TLS record has 16 KiB, and a write of 64 costs little more than one of 16 */
 #define ANSWER_LIMIT (64 << 10)
 
 /* --- where it stands
@@ -31,6 +32,7 @@ static bool rewind_all(struct download *download, struct error *err)
     if (ftruncate(download->part, 0) < 0 || lseek(download->part, 0, SEEK_SET) < 0)
         return error_errno(err, "rewinding a download");
     hash_again(download);
+    download->waiting_size = 0;
     unpack_free(download->unpack);
     download->unpack = NULL;
     download->held = download->in = 0;
@@ -59,13 +61,40 @@ static bool read_held(struct download *download, struct error *err)
     return download->held <= download->file->length || rewind_all(download, err);
 }
 
+/* After a failure nobody knows what the part holds, and the hash says nothing about it. */
+static bool write_out(struct download *download, const void *bytes, size_t size, struct error *err)
+{
+    download->unwritten |= !fd_write_all(download->part, bytes, size, err);
+    return !download->unwritten;
+}
+
+/* Writes what waits. */
+static bool settle(struct download *download, struct error *err)
+{
+    size_t size = download->waiting_size;
+
+    download->waiting_size = 0;
+    return size == 0 || write_out(download, download->waiting, size, err);
+}
+
+static bool put(struct download *download, const void *bytes, size_t size, struct error *err)
+{
+    if (size > WAITING - download->waiting_size && !settle(download, err))
+        return false;
+    if (size >= WAITING)
+        return write_out(download, bytes, size, err);
+    memcpy(download->waiting + download->waiting_size, bytes, size);
+    download->waiting_size += size;
+    return true;
+}
+
 static bool take(void *context, const void *bytes, size_t size, struct error *err)
 {
     struct download *download = context;
 
     if (download->held + (int64_t)size > download->file->length)
         return error_set(err, ERROR_UNTRUSTED, "the server sends more bytes than the manifest says");
-    if (!fd_write_all(download->part, bytes, size, err))
+    if (!put(download, bytes, size, err))
         return false;
     sha256_add(&download->hash, bytes, size);
     download->held += (int64_t)size;
@@ -103,6 +132,9 @@ bool download_open(struct download *download, struct fetch *fetch, int objects, 
                    const struct manifest_file *file, struct error *err)
 {
     *download = (struct download){.fetch = fetch, .file = file, .objects = objects, .part = part};
+    download->waiting = malloc(WAITING);
+    if (!download->waiting)
+        abort();
     sha256_init(&download->hash);
     place_read(objects, file->sha256, &download->place);
     if (lseek(part, 0, SEEK_SET) < 0)
@@ -132,6 +164,8 @@ void download_close(struct download *download)
         sha256_end(&download->hash, digest);
     unpack_free(download->unpack);
     download->unpack = NULL;
+    free(download->waiting);
+    download->waiting = NULL;
 }
 
 /* --- bytes that come
@@ -145,6 +179,8 @@ static bool note(struct download *download, bool always, struct error *err)
 
     if (!place_is_due(&download->place, in, out) && !(always && out > download->place.out))
         return true;
+    if (!settle(download, err))
+        return false;
     download->place.kind = PLACE_PACKED;
     download->place.in = in;
     download->place.out = out;
@@ -262,7 +298,8 @@ static bool request_all(struct download *download, struct error *err)
 
         if (!request_once(download, &cut)) {
             bool stopped = __atomic_load_n(download->fetch->cancel, __ATOMIC_RELAXED);
-            if (cut.kind == ERROR_SYSTEM && download->held + download->in > before && !stopped)
+            if (cut.kind == ERROR_SYSTEM && download->held + download->in > before && !stopped &&
+                !download->unwritten)
                 continue;
             *err = cut;
             return false;
@@ -282,20 +319,27 @@ bool download_again(struct download *download, struct error *err)
     return place_note(download->objects, download->file->sha256, download->part, &download->place, err);
 }
 
+/* All of it, and all of it written. */
+static bool get_all(struct download *download, struct error *err)
+{
+    return request_all(download, err) &&
+           (settle(download, err) || fetch_failed(download->fetch, err, RESULT_UPDATE_FAILED));
+}
+
 bool download_run(struct download *download, struct error *err)
 {
     struct error late = {0};
 
-    if (request_all(download, err))
+    if (get_all(download, err))
         return true;
     if (download->wrong) {
         delta_tell(download->fetch, download->file, NULL, err->text);
         download->wrong = false;
         if (!download_again(download, err))
             return fetch_failed(download->fetch, err, RESULT_UPDATE_FAILED);
-        return request_all(download, err);
+        return get_all(download, err);
     }
-    if (download->unpack && err->kind != ERROR_LIMIT)
+    if (!download->unwritten && settle(download, &late) && download->unpack && err->kind != ERROR_LIMIT)
         note(download, true, &late);
     return false;
 }

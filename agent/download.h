@@ -10,8 +10,11 @@ struct download {
     struct fetch *fetch;
     const struct manifest_file *file;
     int objects, part;  /* the folder, and <sha256>.part in it: borrowed */
-    int64_t held;       /* bytes of the object in the part */
+    int64_t held;       /* bytes of the object in the part, and those that wait */
     struct sha256 hash; /* of them */
+    char *waiting;      /* what came in small pieces is written in larger ones */
+    size_t waiting_size;
+    bool unwritten; /* a write failed: what the part holds is to be looked at anew */
 
     struct http_answer answer; /* its status is known before the first byte */
     bool begun;                /* the answer's first bytes were looked at */

@@ -538,13 +538,14 @@ static int attempt(struct disk *disk, const struct wish_version *wanted, int n, 
 
 /* The first step fails, then the one that is `stride` further on, until an attempt comes to no such step;
  * after each the next attempt ends right. */
-static void every_step(int error_number, int stride)
+static void every_step(int error_number, int stride, bool whole)
 {
     int ranges = 0, n = 1, code;
 
     do {
         DISK(disk);
         struct wish_version wanted = device_make(&disk);
+        say->unknown = whole;
         code = attempt(&disk, &wanted, n, error_number);
         if (error_number == FILE_FAULT_KILL)
             assert_true(code <= 0);
@@ -565,19 +566,20 @@ static void every_step(int error_number, int stride)
 static void killed_at_every_step_it_ends_right(void **state)
 {
     (void)state;
-    every_step(FILE_FAULT_KILL, 1);
+    every_step(FILE_FAULT_KILL, 1, false);
 }
 
 static void on_a_failing_disk_it_ends_right(void **state)
 {
     (void)state;
-    every_step(EIO, 3);
+    every_step(EIO, 3, false);
+    every_step(EIO, 5, true);
 }
 
 static void on_a_full_disk_it_ends_right(void **state)
 {
     (void)state;
-    every_step(ENOSPC, 4);
+    every_step(ENOSPC, 4, false);
 }
 
 int main(void)
