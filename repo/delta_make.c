@@ -13,7 +13,19 @@
 #define RUNS (DELTA_RUNS / 2)   /* of a block; as many again may come of cutting them for elements */
 #define FEED (1 << 20)          /* bytes for the chunks between looks at `cancel` */
 #define HOPELESS_FROM (1 << 20) /* a smaller file is tried in full */
+#define SPAN (512 << 10)        /* bytes that are tried together, */
+#define SAMPLE (4 << 20)        /* and all that are, of what is not copied at length */
 #define SMALLEST_COPY 8         /* a shorter one costs more in the table than it saves */
+
+/* Which way is the smallest depends on what the bytes are: a program whose addresses moved, numbers of which
+ * few changed, numbers among which short equal runs are chance, text. */
+static const struct delta_way quick_way = {.split = 256, .element = 1};
+static const struct delta_way thorough_ways[] = {{.split = 1024, .element = 1},
+                                                 {.split = 64, .element = 1},
+                                                 {.split = 24, .element = 4},
+                                                 {.split = 256, .shortest = 512, .element = 1},
+                                                 {.shortest = 64, .element = 1, .fresh = true},
+                                                 {.shortest = 512, .element = 1, .fresh = true}};
 
 /* What the blocks are written by. */
 struct writer {
@@ -25,6 +37,7 @@ struct writer {
     uint32_t out, literal;
     struct delta_made *made;
     int64_t worth;
+    int64_t every; /* 0: all is written. Otherwise only one span in so many is coded, and nothing written */
 };
 
 bool delta_make_stops(const struct delta_maker *maker)
@@ -36,7 +49,7 @@ bool delta_make_stops(const struct delta_maker *maker)
 static bool put(struct writer *writer, const void *bytes, size_t size, struct error *err)
 {
     writer->made->length += (int64_t)size;
-    return fd_write_all(writer->maker->make->out_fd, bytes, size, err);
+    return writer->every || fd_write_all(writer->maker->make->out_fd, bytes, size, err);
 }
 
 static bool end_block(struct writer *writer, struct error *err)
@@ -152,19 +165,33 @@ static bool is_hopeless(struct writer *writer)
            delta_coder_guess(writer->coder) * (double)(length - copied) > (double)writer->worth * 0.995;
 }
 
+/* Of a file that is tried in several ways only some spans are. */
+static bool is_sampled(const struct writer *writer, const struct delta_piece *piece)
+{
+    return (piece->at / SPAN + 1) % writer->every == 0;
+}
+
 static bool write_plan(struct writer *writer, struct error *err)
 {
     const struct delta_plan *plan = &writer->maker->plan;
 
     writer->made->why_not = give_up(writer);
-    if (!writer->made->why_not && is_hopeless(writer))
+    if (!writer->made->why_not && !writer->every && is_hopeless(writer))
         writer->made->why_not = "not worth it";
     for (size_t i = 0; i < plan->count && !writer->made->why_not; i++) {
         struct delta_piece piece = plan->all[i];
 
+        if (writer->every && !is_sampled(writer, &piece)) {
+            if (!end_block(writer, err))
+                return false;
+            writer->at = writer->expected = piece.at + piece.length;
+            continue;
+        }
+
         if (piece.kind == DELTA_COPY && piece.length < SMALLEST_COPY)
             piece.kind = DELTA_NEAR;
-        if (piece.kind == DELTA_FRESH && delta_coder_is_near(writer->coder, &piece))
+        if (piece.kind == DELTA_FRESH && !writer->maker->way.fresh &&
+            delta_coder_is_near(writer->coder, &piece))
             piece.kind = DELTA_NEAR;
         if (!add_piece(writer, piece, err))
             return false;
@@ -211,6 +238,51 @@ static void find_matches(struct delta_maker *maker)
     delta_match_fine(maker);
 }
 
+/* Lays the file out in this way and writes it, or (every) sees what a sample of it would take. */
+static bool write_way(struct writer *writer, const struct delta_way *way, struct error *err)
+{
+    struct delta_maker *maker = writer->maker;
+
+    maker->way = *way;
+    writer->count = 0;
+    writer->at = writer->expected = 0;
+    writer->out = writer->literal = 0;
+    delta_plan_make(maker);
+    delta_plan_align(maker);
+    writer->coder = delta_coder_new(maker);
+    bool done = write_plan(writer, err);
+    delta_coder_free(writer->coder);
+    return done;
+}
+
+/* Tries all ways with a sample, and gives the one that takes least. */
+static struct delta_way best_way(struct writer *writer, struct error *err)
+{
+    struct delta_way best = thorough_ways[0];
+    struct delta_made *made = writer->made, tried;
+    int64_t worth = writer->worth, open = writer->maker->new.length;
+
+    for (size_t i = 0; i < writer->maker->matches.count; i++)
+        if (writer->maker->matches.all[i].length >= SPAN / 8)
+            open -= writer->maker->matches.all[i].length;
+    writer->every = 1 + open / SAMPLE;
+    writer->maker->tries = true;
+    writer->made = &tried;
+    for (size_t i = 0; i < sizeof thorough_ways / sizeof thorough_ways[0] && !delta_make_stops(writer->maker);
+         i++) {
+        tried = (struct delta_made){0};
+        if (write_way(writer, &thorough_ways[i], err) && !tried.why_not && tried.length < writer->worth) {
+            writer->worth = tried.length;
+            best = thorough_ways[i];
+        }
+    }
+    writer->made = made;
+    writer->worth = worth;
+    writer->every = 0;
+    writer->maker->tries = false;
+    return best;
+}
+
 static bool run_steps(struct delta_maker *maker, struct delta_made *made, struct error *err)
 {
     uint8_t head[DELTA_HEADER_SIZE];
@@ -226,10 +298,8 @@ static bool run_steps(struct delta_maker *maker, struct delta_made *made, struct
     bool done = put(writer, head, sizeof head, err);
     if (done) {
         find_matches(maker);
-        delta_plan_make(maker);
-        writer->coder = delta_coder_new(maker);
-        done = write_plan(writer, err);
-        delta_coder_free(writer->coder);
+        struct delta_way way = maker->thorough ? best_way(writer, err) : quick_way;
+        done = write_way(writer, &way, err);
     }
     free(writer);
     return done;

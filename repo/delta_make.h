@@ -15,7 +15,8 @@
 
 enum delta_effort {
     DELTA_QUICK,   /* at most 2 CPU seconds per 256 MiB */
-    DELTA_THOROUGH /* smaller; some 20 times as long */
+    DELTA_THOROUGH /* smaller: several ways are tried with a sample; some 20 times as long, small files of
+                      many small changes longer, up to 2 or 3 CPU seconds for each MiB */
 };
 
 struct delta_make {

@@ -393,7 +393,8 @@ static void code_window(struct delta_coder *coder, struct delta_block *block)
         coder->window = delta_window_new(&maker->old, maker->thorough ? DELTA_WINDOW : DELTA_WINDOW / 3);
     if (!delta_window_find(coder->window, coder->fresh.bytes, coder->fresh.size, &place, &length))
         return;
-    int level = !maker->thorough ? 3 : coder->fresh.size < (64 << 10) ? 9 : 17;
+    /* Its search tree over the window takes seconds, so not when ways are only tried. */
+    int level = !maker->thorough ? 3 : coder->fresh.size < (64 << 10) ? 9 : maker->tries ? 12 : 17;
     size_t coded = squeeze_window(coder, level, &coder->fresh, maker->old.bytes + place, (size_t)length);
     keep_trial(coder, &coder->fresh, (struct shape_name){DELTA_PREFIX, 1}, coded);
     if (coder->fresh.said.coding != DELTA_PREFIX)
@@ -403,40 +404,9 @@ static void code_window(struct delta_coder *coder, struct delta_block *block)
 }
 
 /* --- the table --- */
-static uint64_t place_of(const struct delta_run *run, int64_t *expected)
-{
-    uint64_t coded = 0;
-
-    if (run->self) {
-        *expected += run->copy;
-        coded = (uint64_t)(run->at - run->place);
-    } else {
-        if (run->place != INT64_MIN) {
-            coded = delta_zigzag(run->place - *expected);
-            *expected = run->place;
-        }
-        *expected += run->copy;
-    }
-    *expected += (int64_t)run->near + run->fresh;
-    return coded;
-}
-
 static void write_table(struct delta_coder *coder, struct delta_coded *coded)
 {
-    uint8_t *to = coder->table;
-    int64_t expected = coder->runs->at;
-
-    for (int i = 0; i < 4; i++)
-        *to++ = (uint8_t)(coder->count >> i * 8);
-    for (size_t i = 0; i < coder->count; i++)
-        to += delta_varint_write(to, (uint64_t)coder->runs[i].copy << 1 | coder->runs[i].self);
-    for (size_t i = 0; i < coder->count; i++)
-        to += delta_varint_write(to, place_of(&coder->runs[i], &expected));
-    for (size_t i = 0; i < coder->count; i++)
-        to += delta_varint_write(to, coder->runs[i].near);
-    for (size_t i = 0; i < coder->count; i++)
-        to += delta_varint_write(to, coder->runs[i].fresh);
-    size_t size = (size_t)(to - coder->table);
+    size_t size = delta_table_write(coder->runs, coder->count, coder->table);
     size_t small = squeeze(coder, coder->maker->thorough ? 19 : 6, coder->table, size, coder->table_coded);
     coded->table = small < size ? coder->table_coded : coder->table;
     coded->block.table = (struct delta_stream){.coding = small < size ? DELTA_ZSTD : DELTA_RAW,

@@ -333,7 +333,7 @@ static void fine_tables(struct fine *fine)
     if (fine->maker->thorough)
         fine_open(&fine->tables[fine->table_count++], old, 12, step);
     fine->shortest = fine->maker->thorough ? 16 : 32;
-    fine->split = fine->maker->thorough ? 1024 : 256;
+    fine->split = fine->maker->thorough ? 24 : 256;
     fine->patience = fine->maker->thorough ? 0 : 6;
 }
 

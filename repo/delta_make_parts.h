@@ -1,5 +1,6 @@
 /* What the files of delta_make share: find what is alike (delta_make_match.c), lay the new file out as pieces
- * (delta_make_plan.c), code what is no copy (delta_make_code.c), write blocks (delta_make.c). */
+ * (delta_make_plan.c, delta_make_align.c), code what is no copy (delta_make_code.c), write blocks
+ * (delta_make.c). */
 #ifndef REPO_DELTA_MAKE_PARTS_H
 #define REPO_DELTA_MAKE_PARTS_H
 
@@ -37,12 +38,22 @@ struct delta_plan {
     size_t count, room;
 };
 
+/* One of the ways to lay a file out; which is the smallest is found by trying. */
+struct delta_way {
+    int64_t split;    /* equal bytes between differences that are a copy of their own, at least */
+    int64_t shortest; /* what else is a copy, at least */
+    unsigned element; /* differences between copies are grown to whole elements of so many bytes; 1: not */
+    bool fresh;       /* nothing is near: for text, whose words zstd finds by itself */
+};
+
 struct delta_maker {
     const struct delta_make *make;
+    struct delta_way way;
     struct delta_side old, new;
     struct delta_matches matches;
     struct delta_plan plan;
     bool thorough;
+    bool tries; /* a sample is coded only to see how large it gets */
 };
 
 bool delta_make_stops(const struct delta_maker *maker); /* was it cancelled? */
@@ -58,8 +69,11 @@ void delta_match_chunks(struct delta_maker *maker, const struct delta_chunks *ol
 void delta_match_fine(struct delta_maker *maker);
 void delta_match_add(struct delta_matches *matches, const struct delta_match *match);
 
-/* Fills maker->plan from the matches. */
+/* Fills maker->plan from the matches, in maker->way. */
 void delta_plan_make(struct delta_maker *maker);
+/* Gives fresh pieces of numbers that all moved a little the place that they are near to, and splits them
+ * there. */
+void delta_plan_align(struct delta_maker *maker);
 
 /* The most similar part of the old file, of at most `size` bytes. */
 struct delta_window;
@@ -86,6 +100,9 @@ struct delta_run {
     bool self;
     int64_t at; /* in the new file */
 };
+/* Writes a block's table; there is room for 4 bytes and 40 for each run. Gives its size. */
+size_t delta_table_write(const struct delta_run *runs, size_t count, uint8_t *table);
+
 struct delta_coded {
     struct delta_block block;
     const uint8_t *table, *near, *fresh; /* until the next call */

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#define REPLACED 8 /* bytes between two copies that follow each other in both files */
+
 /* A gap between two matches: [from, to) of the new file. `before` and `after` are what is added to a place to
  * be at the old file's place when the match before or after is carried on. */
 struct gap {
@@ -72,9 +74,13 @@ static int64_t change_over(const struct delta_maker *maker, const struct gap *ga
 
 static void fill_gap(struct delta_maker *maker, const struct gap *gap)
 {
-    int64_t near_end = gap->from + (gap->has_before ? reach(maker, gap, true) : 0);
-    int64_t near_start = gap->to - (gap->has_after ? reach(maker, gap, false) : 0);
+    bool near = !maker->way.fresh,
+         between = near && gap->has_before && gap->has_after && gap->before == gap->after;
+    int64_t near_end = gap->from + (near && gap->has_before ? reach(maker, gap, true) : 0);
+    int64_t near_start = gap->to - (near && gap->has_after ? reach(maker, gap, false) : 0);
 
+    if (between && gap->to - gap->from <= REPLACED) /* an element or a digit: never worth two streams */
+        near_end = gap->to;
     if (near_end > near_start)
         near_end = near_start =
             gap->before == gap->after ? near_end : change_over(maker, gap, near_start, near_end);
@@ -83,21 +89,64 @@ static void fill_gap(struct delta_maker *maker, const struct gap *gap)
     add(&maker->plan, DELTA_NEAR, near_start, gap->to - near_start, near_start + gap->after);
 }
 
+/* Is it a copy in this way of laying out? */
+static bool is_taken(const struct delta_way *way, const struct gap *gap, const struct delta_match *match)
+{
+    if (match->self)
+        return true;
+    return match->length >=
+           (match->place - match->at == gap->before && !way->fresh ? way->split : way->shortest);
+}
+
+/* Where the elements begin: what differs mostly begins with its lowest byte. */
+static int64_t element_phase(const struct delta_maker *maker)
+{
+    unsigned element = maker->way.element;
+    size_t counts[8] = {0}, best = 0;
+
+    for (size_t i = 0; i < maker->matches.count; i++)
+        counts[(maker->matches.all[i].at + maker->matches.all[i].length) % element]++;
+    for (size_t i = 1; i < element; i++)
+        if (counts[i] > counts[best])
+            best = i;
+    return (int64_t)best;
+}
+
+/* Takes the parts of elements off a copy's ends. */
+static void shrink(const struct delta_maker *maker, struct delta_match *match, int64_t phase)
+{
+    int64_t element = maker->way.element, end = match->at + match->length;
+    int64_t front = ((phase - match->at) % element + element) % element;
+    int64_t back = ((end - phase) % element + element) % element;
+
+    if (match->self || match->length < front + back || end == maker->new.length || !match->at)
+        return;
+    match->at += front;
+    match->place += front;
+    match->length -= front + back;
+}
+
 void delta_plan_make(struct delta_maker *maker)
 {
     struct gap gap = {.has_before = true};
+    int64_t phase = maker->way.element > 1 ? element_phase(maker) : 0;
 
+    maker->plan.count = 0;
     for (size_t i = 0; i < maker->matches.count; i++) {
-        const struct delta_match *match = &maker->matches.all[i];
+        struct delta_match match = maker->matches.all[i];
 
-        gap.to = match->at;
-        gap.has_after = !match->self;
-        gap.after = match->place - match->at;
+        if (!is_taken(&maker->way, &gap, &match))
+            continue;
+        if (maker->way.element > 1)
+            shrink(maker, &match, phase);
+        gap.to = match.at;
+        gap.has_after = !match.self;
+        gap.after = match.place - match.at;
         fill_gap(maker, &gap);
-        add(&maker->plan, match->self ? DELTA_SELF : DELTA_COPY, match->at, match->length, match->place);
-        gap.from = match->at + match->length;
-        if (!match->self)
-            gap.before = match->place - match->at;
+        add(&maker->plan, match.self ? DELTA_SELF : DELTA_COPY, match.at, match.length, match.place);
+        gap.from = match.at + match.length;
+        if (!match.self)
+            gap.before = match.place - match.at;
     }
     gap.to = maker->new.length;
     gap.has_after = false;

@@ -530,6 +530,17 @@ static void what_was_inserted_moved_or_doubled_costs_little(void **state)
     two_free(&two);
 }
 
+static float weight_random(struct random *random)
+{
+    return (float)(int32_t)random_next(random) / 4e10f;
+}
+
+/* Moved by some ten thousandths: no two bytes in a row are sure to be as they were. */
+static float weight_moved(struct random *random, float weight)
+{
+    return weight * (1 + (float)(int32_t)random_next(random) / 4e12f);
+}
+
 /* Weights that moved a little, at any offset of a file: most of each is told by what it was. */
 static void weights_that_moved_cost_half_wherever_they_begin(void **state)
 {
@@ -538,8 +549,7 @@ static void weights_that_moved_cost_half_wherever_they_begin(void **state)
         struct two two = two_alike();
 
         for (size_t i = start; i + 4 <= SIZE; i += 4) {
-            float weight = (float)(int32_t)random_next(&two.random) / 4e10f;
-            float moved = weight * (1 + (float)(int32_t)random_next(&two.random) / 4e12f);
+            float weight = weight_random(&two.random), moved = weight_moved(&two.random, weight);
 
             memcpy(two.old.bytes + i, &weight, 4);
             memcpy(two.new.bytes + i, &moved, 4);
@@ -547,6 +557,86 @@ static void weights_that_moved_cost_half_wherever_they_begin(void **state)
         assert_true(length_of(&two.old, &two.new, DELTA_QUICK) < SIZE * 6 / 10);
         two_free(&two);
     }
+}
+
+/* Nothing is equal byte by byte, the header grew, and (reordered) the two layers changed places. */
+static void check_weights(bool reordered)
+{
+    struct two two = two_alike();
+    size_t layer = SIZE / 2 - 1000;
+
+    random_fill(&two.random, two.new.bytes, SIZE);
+    for (size_t i = 0; i + 4 <= 2 * layer; i += 4) {
+        size_t to = 1013 + (!reordered ? i : i < layer ? layer + i : i - layer);
+        float weight = weight_random(&two.random), moved = weight_moved(&two.random, weight);
+
+        memcpy(two.old.bytes + 500 + i, &weight, 4);
+        memcpy(two.new.bytes + to, &moved, 4);
+    }
+    two.new.size = 1013 + 2 * layer;
+    two.old.size = 500 + 2 * layer;
+    assert_true(length_of(&two.old, &two.new, DELTA_QUICK) < SIZE * 6 / 10);
+    two_free(&two);
+}
+
+static void weights_that_moved_are_found_behind_another_header_and_in_another_order(void **state)
+{
+    (void)state;
+    check_weights(false);
+    check_weights(true);
+}
+
+/* One weight in a hundred: where they are costs as much as what they are. */
+static void a_few_weights_cost_no_more_thoroughly_than_quickly(void **state)
+{
+    struct two two = two_alike();
+    size_t changed = SIZE / 400;
+
+    (void)state;
+    for (size_t i = 0; i + 4 <= SIZE; i += 4) {
+        float weight = weight_random(&two.random);
+
+        memcpy(two.old.bytes + i, &weight, 4);
+        memcpy(two.new.bytes + i, &weight, 4);
+    }
+    for (size_t i = 0; i < changed; i++) {
+        float *weight = (float *)(void *)two.new.bytes + random_below(&two.random, SIZE / 4);
+
+        *weight *= 1.001f;
+    }
+    assert_true(length_of(&two.old, &two.new, DELTA_THOROUGH) < changed * 7 / 2);
+    two_free(&two);
+}
+
+/* Lines of few words, of which one in twenty is new: text is best coded as text. */
+static void text_that_was_edited_is_coded_by_its_words(void **state)
+{
+    static const char *const words[] = {"return ", "value", "count",  " = ",   "(",  ");\n",
+                                        "if ",     "size",  "+ 1",    "index", ", ", "node->",
+                                        "left",    "right", "while ", "\n"};
+    struct two two = two_alike();
+    size_t old = 0, new = 0, edited = 0;
+
+    (void)state;
+    while (old + 1000 < SIZE / 4 && new + 1000 < SIZE / 4) {
+        bool edit = !random_below(&two.random, 20);
+
+        edited += edit;
+        for (int i = 0; i < 12; i++) {
+            const char *word = words[random_below(&two.random, 16)],
+                       *other = words[random_below(&two.random, 16)];
+            const char *now = edit ? other : word;
+
+            memcpy(two.old.bytes + old, word, strlen(word));
+            memcpy(two.new.bytes + new, now, strlen(now));
+            old += strlen(word);
+            new += strlen(now);
+        }
+    }
+    two.old.size = old;
+    two.new.size = new;
+    assert_true(length_of(&two.old, &two.new, DELTA_THOROUGH) < edited * 31 / 2);
+    two_free(&two);
 }
 
 static void what_has_nothing_in_common_is_given_up(void **state)
@@ -596,6 +686,9 @@ int main(void)
         cmocka_unit_test(the_findings_of_the_fuzzer_stay_fixed),
         cmocka_unit_test(what_was_inserted_moved_or_doubled_costs_little),
         cmocka_unit_test(weights_that_moved_cost_half_wherever_they_begin),
+        cmocka_unit_test(weights_that_moved_are_found_behind_another_header_and_in_another_order),
+        cmocka_unit_test(a_few_weights_cost_no_more_thoroughly_than_quickly),
+        cmocka_unit_test(text_that_was_edited_is_coded_by_its_words),
         cmocka_unit_test(what_has_nothing_in_common_is_given_up),
     };
 
