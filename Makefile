@@ -264,14 +264,19 @@ www-test: programs flow-programs www
 	@test/tools/npm-packages test
 	@$(RUN_TESTS) www
 
-# test/fuzz/<noun>_fuzz.c begins with what is in test/fuzz/<noun>/; a finding is to be put there, where the unit tests run it.
+# test/fuzz/<noun>_fuzz.c begins with what is in test/fuzz/<noun>/ and with what test/fuzz/seeds.c makes for it; a finding is to be put into
+# test/fuzz/<noun>/, where the unit tests run it.
 FUZZ := $(patsubst test/fuzz/%_fuzz.c,build/fuzz/%,$(wildcard test/fuzz/*_fuzz.c))
 FUZZ_SECONDS ?= 60
 $(FUZZ): build/fuzz/%: test/fuzz/%_fuzz.c $(BASE) $(AGENT_REPO) repo/marker.c
 	@mkdir -p $(@D)
-	$(call SAY,fuzz)clang -std=c11 -D_GNU_SOURCE -I. -g -O1 -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(call libraries,libzstd $(LIBS_BASE))
-fuzz: $(FUZZ)
-	@for target in $(^F); do \
+	$(call SAY,fuzz)clang -std=c11 -D_GNU_SOURCE -I. -g -O2 -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(call libraries,libzstd $(LIBS_BASE))
+build/fuzz/seeds: build/obj/test/fuzz/seeds.o build/repo.a build/base.a
+	@mkdir -p $(@D)
+	$(call SAY,link)$(LINK) -o $@ $^ $(call libraries,$(LIBS_REPO))
+fuzz: $(FUZZ) build/fuzz/seeds
+	@mkdir -p build/fuzz/found/delta build/fuzz/found/packed && build/fuzz/seeds build/fuzz/found
+	@for target in $(notdir $(FUZZ)); do \
 	    mkdir -p build/fuzz/found/$$target test/fuzz/$$target && \
 	    build/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -artifact_prefix=build/fuzz/$$target- \
 	        build/fuzz/found/$$target test/fuzz/$$target || exit 1; \
