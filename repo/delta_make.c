@@ -3,11 +3,10 @@
 
 #include "base/file.h"
 #include "repo/delta_make_parts.h"
+#include "repo/delta_map.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #define RUNS (DELTA_RUNS / 2)   /* of a block; as many again may come of cutting them for elements */
@@ -42,7 +41,8 @@ struct writer {
 
 bool delta_make_stops(const struct delta_maker *maker)
 {
-    return maker->make->cancel && atomic_load_explicit(maker->make->cancel, memory_order_relaxed);
+    return *maker->old.lost || *maker->new.lost ||
+           (maker->make->cancel && atomic_load_explicit(maker->make->cancel, memory_order_relaxed));
 }
 
 /* --- blocks --- */
@@ -305,31 +305,6 @@ static bool run_steps(struct delta_maker *maker, struct delta_made *made, struct
     return done;
 }
 
-/* --- the two files --- */
-static bool side_open(struct delta_side *side, int fd, struct error *err)
-{
-    struct stat file;
-
-    if (fstat(fd, &file) < 0)
-        return error_errno(err, "reading a file's length");
-    side->length = file.st_size;
-    if (!side->length) {
-        side->bytes = (const uint8_t *)"";
-        return true;
-    }
-    void *bytes = mmap(NULL, (size_t)side->length, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (bytes == MAP_FAILED)
-        return error_errno(err, "mapping a file");
-    side->bytes = bytes;
-    return true;
-}
-
-static void side_close(struct delta_side *side)
-{
-    if (side->length)
-        munmap((void *)(uintptr_t)side->bytes, (size_t)side->length);
-}
-
 static double cpu_now(void)
 {
     struct timespec now;
@@ -341,17 +316,20 @@ static double cpu_now(void)
 bool delta_make(const struct delta_make *make, struct delta_made *made, struct error *err)
 {
     struct delta_maker maker = {.make = make, .thorough = make->effort == DELTA_THOROUGH};
+    struct delta_map old, new;
     double start = cpu_now();
 
     *made = (struct delta_made){0};
-    if (!side_open(&maker.old, make->old_fd, err))
+    if (!delta_map_open(&old, make->old_fd, err))
         return false;
-    bool done = side_open(&maker.new, make->new_fd, err);
+    bool done = delta_map_open(&new, make->new_fd, err);
     if (done) {
-        done = run_steps(&maker, made, err);
-        side_close(&maker.new);
+        maker.old = (struct delta_side){old.bytes, old.length, &old.lost};
+        maker.new = (struct delta_side){new.bytes, new.length, &new.lost};
+        done = run_steps(&maker, made, err) && delta_map_holds(&old, err) && delta_map_holds(&new, err);
+        delta_map_close(&new);
     }
-    side_close(&maker.old);
+    delta_map_close(&old);
     free(maker.matches.all);
     free(maker.plan.all);
     made->cpu_s = cpu_now() - start;

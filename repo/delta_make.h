@@ -37,7 +37,8 @@ struct delta_made {
                                 "cancelled";     what is in out_fd is of no use */
 };
 
-/* True also when it was given up: see why_not. LIMIT, SYSTEM: the disk. */
+/* True also when it was given up: see why_not. LIMIT, SYSTEM: the disk; SYSTEM also when one of the two was
+ * cut off meanwhile or cannot be read. */
 bool delta_make(const struct delta_make *make, struct delta_made *made, struct error *err);
 
 #endif

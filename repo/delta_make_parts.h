@@ -7,9 +7,12 @@
 #include "repo/delta_coding.h"
 #include "repo/delta_make.h"
 
+#include <signal.h>
+
 struct delta_side {
     const uint8_t *bytes;
     int64_t length;
+    const volatile sig_atomic_t *lost; /* its bytes are 0 now (repo/delta_map.h) */
 };
 
 /* A part of the new file that lies in the old one, or (self) earlier in the new one, byte by byte. */
@@ -56,7 +59,7 @@ struct delta_maker {
     bool tries; /* a sample is coded only to see how large it gets */
 };
 
-bool delta_make_stops(const struct delta_maker *maker); /* was it cancelled? */
+bool delta_make_stops(const struct delta_maker *maker); /* was it cancelled, or a file lost? */
 
 /* The number of equal bytes from the starts of both on, and back from their ends. */
 size_t delta_same_forward(const uint8_t *a, const uint8_t *b, size_t size);

@@ -1,4 +1,5 @@
 /* Which delta a device is told to take, and when they are made. */
+/* link: -Wl,--wrap=delta_plan_make */
 #include "test/console/small.h"
 
 #include "base/file.h"
@@ -6,10 +7,13 @@
 #include "console/console.h"
 #include "console/deltas.h"
 #include "console/delivery/release.h"
+#include "repo/delta_make_parts.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LENGTH (512 << 10)
 #define IDLE_MS 60000
@@ -327,6 +331,48 @@ static void one_device_cannot_fill_the_queue(void **state)
     assert_int_equal(choice.verdict, DELTA_ASK_AGAIN); /* others have their own share */
 }
 
+void __real_delta_plan_make(struct delta_maker *maker);
+void __wrap_delta_plan_make(struct delta_maker *maker);
+
+/* An object's file that is cut off half way through the making of a delta. */
+static atomic_int cut_fd = -1;
+
+void __wrap_delta_plan_make(struct delta_maker *maker)
+{
+    if (cut_fd >= 0 && ftruncate(cut_fd, 0) < 0)
+        abort();
+    __real_delta_plan_make(maker);
+}
+
+static void an_object_that_is_cut_off_fails_its_pair_and_is_tried_again_later(void **state)
+{
+    ARENA(arena);
+    struct small *small = *state;
+    struct deltas *deltas = deltas_open(small, 1 << 30);
+    uint8_t *bytes = noise(&arena, LENGTH);
+    const char *old = object(small, &arena, bytes, LENGTH);
+    struct error err = {0};
+    struct delta_known known;
+
+    const char *path = arena_printf(&arena, "assets.git/lfs/objects/%.2s/%.2s/%s", old, old + 2, old);
+    FD(fd) = file_open_beneath(small->scratch.fd, path, O_WRONLY, 0, &err);
+    assert_true(fd >= 0);
+    uint8_t *other = arena_alloc(&arena, LENGTH);
+    memcpy(other, bytes, LENGTH);
+    random_bytes(other + 1000, 500);
+    const char *new = object(small, &arena, other, LENGTH);
+    cut_fd = fd;
+    assert_int_equal(choose(deltas, new, &old, 1).verdict, DELTA_TAKE_WHOLE);
+    delta_store_look(deltas_store(deltas), old, new, &known);
+    assert_false(known.tried); /* not noted as worth nothing */
+    cut_fd = -1;
+    assert_ok(fd_write_all(fd, bytes, LENGTH, &err), err);
+    assert_int_equal(choose(deltas, new, &old, 1).verdict, DELTA_TAKE_WHOLE); /* not again at once */
+    assert_int_equal(made(deltas), 0);
+    small_wait(small, 100);
+    assert_int_equal(choose(deltas, new, &old, 1).verdict, DELTA_TAKE);
+}
+
 #define TEST_OF(name) cmocka_unit_test_setup_teardown(name, small_setup, teardown)
 
 int main(void)
@@ -342,6 +388,7 @@ int main(void)
         TEST_OF(with_a_quota_of_nothing_whole_objects_travel),
         TEST_OF(a_delta_beyond_the_quota_is_not_made_again_and_again),
         TEST_OF(one_device_cannot_fill_the_queue),
+        TEST_OF(an_object_that_is_cut_off_fails_its_pair_and_is_tried_again_later),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
