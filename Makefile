@@ -270,7 +270,7 @@ FUZZ := $(patsubst test/fuzz/%_fuzz.c,build/fuzz/%,$(wildcard test/fuzz/*_fuzz.c
 FUZZ_SECONDS ?= 60
 $(FUZZ): build/fuzz/%: test/fuzz/%_fuzz.c $(BASE) $(AGENT_REPO) repo/marker.c
 	@mkdir -p $(@D)
-	$(call SAY,fuzz)clang -std=c11 -D_GNU_SOURCE -I. -g -O2 -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(call libraries,libzstd $(LIBS_BASE))
+	$(call SAY,fuzz)clang -std=c11 -D_GNU_SOURCE -I. -g -O2 -pthread -fsanitize=fuzzer,address,undefined -fsanitize-coverage-ignorelist=test/fuzz/uncounted -o $@ $^ $(call libraries,libzstd $(LIBS_BASE))
 build/fuzz/seeds: build/obj/test/fuzz/seeds.o build/repo.a build/base.a
 	@mkdir -p $(@D)
 	$(call SAY,link)$(LINK) -o $@ $^ $(call libraries,$(LIBS_REPO))
