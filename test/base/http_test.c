@@ -3,199 +3,15 @@
 #include "base/certificate.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "test/base/scratch.h"
+#include "test/base/canned.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <openssl/ssl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-/* A small server, one thread and one connection at a time: it reads a request and gives the scripted answer.
- */
-struct server {
-    int listener, stop[2];
-    char url[64];
-    SSL_CTX *tls;
-    pthread_t thread;
-    const char *answer;                 /* raw bytes; NULL: say nothing */
-    size_t answer_size;                 /* 0: strlen */
-    bool cut;                           /* close after the answer */
-    int connections, resumed, requests; /* atomically */
-    pthread_mutex_t lock;
-    char head[8192]; /* of the last request */
-    char body[8192];
-    size_t body_size; /* all of it, of which `body` holds the start */
-};
-
-struct peer {
-    int fd;
-    SSL *ssl;
-    struct server *server;
-};
-
-static bool readable(const struct peer *peer)
-{
-    struct pollfd fds[2] = {{.fd = peer->fd, .events = POLLIN},
-                            {.fd = peer->server->stop[0], .events = POLLIN}};
-
-    if (peer->ssl && SSL_pending(peer->ssl) > 0)
-        return true;
-    return poll(fds, 2, -1) > 0 && !fds[1].revents;
-}
-
-static int peer_read(struct peer *peer, char *bytes, size_t room)
-{
-    if (!readable(peer))
-        return -1;
-    return peer->ssl ? SSL_read(peer->ssl, bytes, (int)room) : (int)read(peer->fd, bytes, room);
-}
-
-static void peer_write(struct peer *peer, const char *bytes, size_t size)
-{
-    while (size > 0) {
-        int done = peer->ssl ? SSL_write(peer->ssl, bytes, (int)size)
-                             : (int)send(peer->fd, bytes, size, MSG_NOSIGNAL);
-
-        if (done <= 0)
-            return;
-        bytes += done;
-        size -= (size_t)done;
-    }
-}
-
-/* False when the connection ended. */
-static bool serve_request(struct peer *peer)
-{
-    struct server *server = peer->server;
-    static char head[8192], chunk[65536];
-    size_t size = 0;
-    int got;
-
-    while (size + 1 < sizeof(head)) {
-        got = peer_read(peer, head + size, 1);
-        if (got <= 0)
-            return false;
-        size++;
-        head[size] = '\0';
-        if (size >= 4 && strcmp(head + size - 4, "\r\n\r\n") == 0)
-            break;
-    }
-    const char *length = strcasestr(head, "\r\nContent-Length: ");
-    size_t left = length ? (size_t)atoll(length + 18) : 0;
-    pthread_mutex_lock(&server->lock);
-    memcpy(server->head, head, size + 1);
-    server->body_size = 0;
-    pthread_mutex_unlock(&server->lock);
-    for (; left > 0; left -= (size_t)got) {
-        got = peer_read(peer, chunk, left < sizeof(chunk) ? left : sizeof(chunk));
-        if (got <= 0)
-            return false;
-        pthread_mutex_lock(&server->lock);
-        if (server->body_size < sizeof(server->body)) {
-            size_t room = sizeof(server->body) - server->body_size;
-
-            memcpy(server->body + server->body_size, chunk, (size_t)got < room ? (size_t)got : room);
-        }
-        server->body_size += (size_t)got;
-        pthread_mutex_unlock(&server->lock);
-    }
-    __atomic_add_fetch(&server->requests, 1, __ATOMIC_RELAXED);
-    pthread_mutex_lock(&server->lock);
-    const char *answer = server->answer;
-    size_t answer_size = server->answer_size ? server->answer_size : answer ? strlen(answer) : 0;
-    bool cut = server->cut;
-    pthread_mutex_unlock(&server->lock);
-    peer_write(peer, answer ? answer : "", answer_size);
-    return !cut;
-}
-
-static void serve_connection(struct server *server, int fd)
-{
-    struct peer peer = {.fd = fd, .server = server};
-
-    if (server->tls) {
-        peer.ssl = SSL_new(server->tls);
-        SSL_set_fd(peer.ssl, fd);
-    }
-    if (!peer.ssl || (readable(&peer) && SSL_accept(peer.ssl) == 1)) {
-        __atomic_add_fetch(&server->connections, 1, __ATOMIC_RELAXED);
-        if (peer.ssl && SSL_session_reused(peer.ssl))
-            __atomic_add_fetch(&server->resumed, 1, __ATOMIC_RELAXED);
-        while (serve_request(&peer))
-            ;
-        if (peer.ssl)
-            SSL_shutdown(peer.ssl);
-    }
-    SSL_free(peer.ssl);
-    close(fd);
-}
-
-static void *serve(void *context)
-{
-    struct server *server = context;
-    struct pollfd fds[2] = {{.fd = server->listener, .events = POLLIN},
-                            {.fd = server->stop[0], .events = POLLIN}};
-
-    while (poll(fds, 2, -1) > 0 && !fds[1].revents) {
-        int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
-
-        if (fd >= 0)
-            serve_connection(server, fd);
-    }
-    return NULL;
-}
-
-static void server_start(struct server *server, const char *answer, SSL_CTX *tls)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(address);
-
-    *server = (struct server){.answer = answer, .tls = tls};
-    pthread_mutex_init(&server->lock, NULL);
-    assert_int_equal(pipe(server->stop), 0);
-    server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(server->listener, (struct sockaddr *)&address, size), 0);
-    assert_int_equal(listen(server->listener, 16), 0);
-    assert_int_equal(getsockname(server->listener, (struct sockaddr *)&address, &size), 0);
-    snprintf(server->url, sizeof(server->url), "%s://127.0.0.1:%d", tls ? "https" : "http",
-             ntohs(address.sin_port));
-    assert_int_equal(pthread_create(&server->thread, NULL, serve, server), 0);
-}
-
-static void server_stop(struct server *server)
-{
-    assert_int_equal(write(server->stop[1], "x", 1), 1);
-    pthread_join(server->thread, NULL);
-    close(server->stop[0]);
-    close(server->stop[1]);
-    close(server->listener);
-    SSL_CTX_free(server->tls);
-}
-#define SERVER(name, answer)                                                                                 \
-    __attribute__((cleanup(server_stop))) struct server name;                                                \
-    server_start(&name, answer, NULL)
-
-static void server_answers(struct server *server, const char *answer)
-{
-    pthread_mutex_lock(&server->lock);
-    server->answer = answer;
-    pthread_mutex_unlock(&server->lock);
-}
-
-static void server_cuts(struct server *server)
-{
-    pthread_mutex_lock(&server->lock);
-    server->cut = true;
-    pthread_mutex_unlock(&server->lock);
-}
 
 static void http_end(struct http **http)
 {
@@ -231,7 +47,7 @@ static bool get(struct http *http, const char *path, struct arena *arena, struct
 
 static void an_answer_comes_with_its_headers_over_one_connection(void **state)
 {
-    SERVER(server, OK_ANSWER);
+    CANNED(server, OK_ANSWER);
     HTTP(http) = client(server.url, NULL, false);
     ARENA(arena);
     struct http_answer answer;
@@ -258,7 +74,7 @@ static void an_answer_comes_with_its_headers_over_one_connection(void **state)
 
 static void a_request_carries_token_body_and_range(void **state)
 {
-    SERVER(server, OK_ANSWER);
+    CANNED(server, OK_ANSWER);
     HTTP(http) = client(server.url, NULL, false);
     ARENA(arena);
     struct http_answer answer;
@@ -288,7 +104,7 @@ static void a_request_carries_token_body_and_range(void **state)
 
 static void a_head_request_waits_for_no_body(void **state)
 {
-    SERVER(server, "HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n");
+    CANNED(server, "HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n");
     HTTP(http) = client(server.url, NULL, false);
     ARENA(arena);
     struct http_answer answer;
@@ -309,7 +125,7 @@ static void count_progress(void *context, int64_t sent)
 
 static void a_part_of_a_file_is_sent_by_its_descriptor(void **state)
 {
-    SERVER(server, OK_ANSWER);
+    CANNED(server, OK_ANSWER);
     HTTP(http) = client(server.url, NULL, false);
     SCRATCH(scratch);
     ARENA(arena);
@@ -373,7 +189,7 @@ static bool take(void *context, const void *bytes, size_t size, struct error *er
 
 static void a_body_streams_and_the_receiver_may_stop_it(void **state)
 {
-    SERVER(server, "HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\n\r\nabc");
+    CANNED(server, "HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\n\r\nabc");
     HTTP(http) = client(server.url, NULL, false);
     ARENA(arena);
     struct http_answer answer;
@@ -386,11 +202,11 @@ static void a_body_streams_and_the_receiver_may_stop_it(void **state)
     assert_int_equal(sink.size, 3);
     assert_int_equal(sink.status, 206);
     assert_int_equal(answer.size, 0);
-    server_answers(&server, "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone");
+    canned_answers(&server, "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone");
     assert_ok(http_send(http, &request, &arena, &answer, &err), err);
     assert_int_equal(sink.size, 3);
     assert_string_equal(answer.body, "none");
-    server_answers(&server, OK_ANSWER);
+    canned_answers(&server, OK_ANSWER);
     sink.refuse = true;
     assert_refused(http_send(http, &request, &arena, &answer, &err), err, ERROR_LIMIT);
     assert_non_null(strstr(err.text, "the disk is full"));
@@ -398,7 +214,7 @@ static void a_body_streams_and_the_receiver_may_stop_it(void **state)
 
 static void a_cut_answer_is_a_failure_after_its_bytes_arrived(void **state)
 {
-    SERVER(server, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
+    CANNED(server, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
     HTTP(http) = client(server.url, NULL, false);
     ARENA(arena);
     struct http_answer answer;
@@ -407,23 +223,23 @@ static void a_cut_answer_is_a_failure_after_its_bytes_arrived(void **state)
     struct http_request request = {.method = "GET", .path = "/x", .write = take, .context = &sink};
 
     (void)state;
-    server_cuts(&server);
+    canned_cuts(&server);
     assert_refused(http_send(http, &request, &arena, &answer, &err), err, ERROR_SYSTEM);
     assert_int_equal(sink.size, 3);
-    server_answers(&server, OK_ANSWER);
+    canned_answers(&server, OK_ANSWER);
     assert_ok(get(http, "/x", &arena, &answer, &err), err);
 }
 
 static void a_kept_connection_that_died_is_opened_anew(void **state)
 {
-    SERVER(server, OK_ANSWER);
+    CANNED(server, OK_ANSWER);
     HTTP(http) = client(server.url, NULL, false);
     ARENA(arena);
     struct http_answer answer;
     struct error err = {0};
 
     (void)state;
-    server_cuts(&server);
+    canned_cuts(&server);
     for (int i = 0; i < 3; i++)
         assert_ok(get(http, "/x", &arena, &answer, &err), err);
     assert_int_equal(server.connections, 3);
@@ -431,7 +247,7 @@ static void a_kept_connection_that_died_is_opened_anew(void **state)
 
 static void an_answer_is_bounded(void **state)
 {
-    SERVER(server, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabcdef");
+    CANNED(server, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabcdef");
     HTTP(http) = client(server.url, NULL, false);
     ARENA(arena);
     TEXT(long_head);
@@ -452,11 +268,11 @@ static void an_answer_is_bounded(void **state)
         text_printf(&many_lines, "X-%d: 1\r\n", i);
     text_puts(&long_head, "\r\n");
     text_puts(&many_lines, "\r\n");
-    server_answers(&server, text_string(&long_head));
+    canned_answers(&server, text_string(&long_head));
     assert_refused(get(http, "/x", &arena, &answer, &err), err, ERROR_LIMIT);
-    server_answers(&server, text_string(&many_lines));
+    canned_answers(&server, text_string(&many_lines));
     assert_refused(http_send(http, &request, &arena, &answer, &err), err, ERROR_LIMIT);
-    server_answers(
+    canned_answers(
         &server,
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: 01234567890123456789012345678901234567890123456789"
         "012345678901234567890123456789\r\n\r\n");
@@ -466,7 +282,7 @@ static void an_answer_is_bounded(void **state)
 
 static void silence_ends_the_request(void **state)
 {
-    SERVER(server, NULL);
+    CANNED(server, NULL);
     HTTP(http) = client(server.url, NULL, false);
     ARENA(arena);
     struct http_answer answer;
@@ -481,7 +297,7 @@ static void silence_ends_the_request(void **state)
 
 static void *cancel_soon(void *context)
 {
-    struct server *server = ((void **)context)[0];
+    struct canned *server = ((void **)context)[0];
     bool *cancel = ((void **)context)[1];
 
     while (__atomic_load_n(&server->requests, __ATOMIC_RELAXED) == 0)
@@ -492,7 +308,7 @@ static void *cancel_soon(void *context)
 
 static void a_request_can_be_cancelled_while_it_waits(void **state)
 {
-    SERVER(server, NULL);
+    CANNED(server, NULL);
     ARENA(arena);
     struct http_answer answer;
     struct error err = {0};
@@ -515,11 +331,11 @@ static void nobody_listening_is_told(void **state)
     ARENA(arena);
     struct http_answer answer;
     struct error err = {0};
-    struct server server;
+    struct canned server;
 
     (void)state;
-    server_start(&server, OK_ANSWER, NULL);
-    server_stop(&server);
+    canned_start(&server, OK_ANSWER, NULL);
+    canned_stop(&server);
     HTTP(http) = client(server.url, NULL, false);
     assert_refused(get(http, "/x", &arena, &answer, &err), err, ERROR_SYSTEM);
     assert_true(string_starts(err.text, "GET http://127.0.0.1:"));
@@ -527,7 +343,7 @@ static void nobody_listening_is_told(void **state)
 
 static void a_redirect_is_an_answer_not_a_journey(void **state)
 {
-    SERVER(server, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");
+    CANNED(server, "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n");
     HTTP(http) = client(server.url, NULL, false);
     ARENA(arena);
     struct http_answer answer;
@@ -573,7 +389,7 @@ static void nothing_can_be_smuggled_into_a_request(void **state)
 
 static void retry_after_is_read_as_seconds(void **state)
 {
-    SERVER(server, "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
+    CANNED(server, "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
     HTTP(http) = client(server.url, NULL, false);
     ARENA(arena);
     struct http_answer answer;
@@ -625,7 +441,7 @@ static void urls_are_encoded_bytewise(void **state)
 }
 
 /* A TLS server with certificates of base/certificate.c under `scratch`. */
-static void tls_start(struct server *server, struct scratch *scratch, const char *name, int max_version)
+static void tls_start(struct canned *server, struct scratch *scratch, const char *name, int max_version)
 {
     const char *const names[] = {name, NULL};
     SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
@@ -641,7 +457,7 @@ static void tls_start(struct server *server, struct scratch *scratch, const char
     SSL_CTX_set_security_level(tls, 0);
     SSL_CTX_set_min_proto_version(tls, 0);
     SSL_CTX_set_max_proto_version(tls, max_version);
-    server_start(server, OK_ANSWER, tls);
+    canned_start(server, OK_ANSWER, tls);
 }
 
 static void a_session_is_resumed_after_disconnecting(void **state)
@@ -651,7 +467,7 @@ static void a_session_is_resumed_after_disconnecting(void **state)
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         SCRATCH(scratch);
-        __attribute__((cleanup(server_stop))) struct server server;
+        __attribute__((cleanup(canned_stop))) struct canned server;
         ARENA(arena);
         struct http_answer answer;
         struct error err = {0};
@@ -674,7 +490,7 @@ static void a_server_of_another_authority_or_name_is_untrusted(void **state)
 {
     SCRATCH(scratch);
     SCRATCH(other);
-    __attribute__((cleanup(server_stop))) struct server server;
+    __attribute__((cleanup(canned_stop))) struct canned server;
     static const char *const names[] = {"127.0.0.1", NULL};
     ARENA(arena);
     struct http_answer answer;
@@ -701,7 +517,7 @@ static void a_server_of_another_authority_or_name_is_untrusted(void **state)
 static void tls_below_1_2_is_refused(void **state)
 {
     SCRATCH(scratch);
-    __attribute__((cleanup(server_stop))) struct server server;
+    __attribute__((cleanup(canned_stop))) struct canned server;
     ARENA(arena);
     struct http_answer answer;
     struct error err = {0};
@@ -715,7 +531,7 @@ static void tls_below_1_2_is_refused(void **state)
 
 static void a_proxy_of_the_environment_is_not_used_on_this_machine(void **state)
 {
-    SERVER(server, OK_ANSWER);
+    CANNED(server, OK_ANSWER);
     ARENA(arena);
     struct http_answer answer;
     struct error err = {0};

@@ -179,6 +179,55 @@ static void a_campaign_that_runs_keeps_its_image_listed_when_two_begin_to_sign(v
     assert_false(is_listed(field));
 }
 
+static void a_second_person_approves_and_nobody_approves_their_own(void **state)
+{
+    struct field *field = *state;
+    struct error err = {0};
+
+    field->approvals = 2;
+    int64_t id = field_campaign(field, 2, clock_now() + 60, 0);
+    assert_run(id, "scheduled, draft");
+    field_wait(field, 2 * 86400);
+    field_wait(field, 0);
+    assert_state(id, 0, "queued");
+    assert_run(id, "scheduled, draft");
+    assert_int_equal(field_orders(field, 0, NULL), 0);
+    assert_refused(campaign_approve(field->diagnostics, id, "ada", &err), err, ERROR_DENIED);
+    assert_ok(campaign_approve(field->diagnostics, id, "bob", &err), err);
+    assert_run(id, "running, active");
+    assert_state(id, 0, "waiting");
+    assert_true(field_ordered(field, 0).start_before > clock_now() + 3600 * 23);
+    assert_refused(campaign_approve(field->diagnostics, id, "bob", &err), err, ERROR_CONFLICT);
+    assert_refused(campaign_approve(field->diagnostics, id + 1, "bob", &err), err, ERROR_MISSING);
+}
+
+static void who_waits_for_approval_gets_no_more_time_and_goes_on_waiting(void **state)
+{
+    struct field *field = *state;
+    struct error err = {0};
+
+    field->approvals = 2;
+    int64_t id = field_campaign(field, 1, 0, 0);
+    assert_refused(campaign_extend(field->diagnostics, id, 1, NULL, 0, 45, "ada", &err), err, ERROR_CONFLICT);
+    field_wait(field, 3600);
+    assert_state(id, 0, "queued");
+}
+
+static void a_withdrawn_image_is_in_no_new_campaign(void **state)
+{
+    struct field *field = *state;
+    struct campaign_plan plan = field_plan(field, 1);
+    struct error err = {0};
+    int64_t id;
+
+    field->approvals = 2;
+    int64_t draft = field_create(field, &plan);
+    field->withdrawn = true;
+    assert_refused(campaign_create(field->diagnostics, &plan, &id, &err), err, ERROR_CONFLICT);
+    assert_refused(campaign_approve(field->diagnostics, draft, "bob", &err), err, ERROR_CONFLICT);
+    assert_run(draft, "scheduled, draft");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, field_setup, field_teardown)
@@ -189,6 +238,9 @@ int main(void)
         TEST(an_approval_that_a_crash_cut_off_is_finished_by_the_step),
         TEST(what_cannot_be_signed_waits_for_approval_again),
         TEST(a_campaign_that_runs_keeps_its_image_listed_when_two_begin_to_sign),
+        TEST(a_second_person_approves_and_nobody_approves_their_own),
+        TEST(who_waits_for_approval_gets_no_more_time_and_goes_on_waiting),
+        TEST(a_withdrawn_image_is_in_no_new_campaign),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,20 +10,6 @@
     assert_string_equal(field_state(field, campaign, device), wanted)
 #define assert_run(campaign, wanted) assert_string_equal(field_run(field, campaign), wanted)
 
-static void say(struct field *field, int device, const char *run_id, const char *state)
-{
-    struct error err = {0};
-
-    assert_ok(field_report(field, device, &err, "{\"run\":\"%s\",\"state\":\"%s\"}", run_id, state), err);
-}
-
-static void offer(struct field *field, int device)
-{
-    struct error err = {0};
-
-    assert_ok(assignment_offered(field->diagnostics, field->devices[device], &err), err);
-}
-
 static void a_campaign_now_is_in_the_orders_at_once_and_ends_with_its_last_device(void **state)
 {
     struct field *field = *state;
@@ -35,16 +21,16 @@ static void a_campaign_now_is_in_the_orders_at_once_and_ends_with_its_last_devic
     assert_int_equal(field_orders(field, 1, two), 1);
     assert_int_equal(field_orders(field, 2, NULL), 0);
     assert_state(id, 0, "waiting");
-    offer(field, 0);
+    field_offer(field, 0);
     assert_state(id, 0, "offered");
-    say(field, 0, one, "running");
-    say(field, 0, one, "uploading");
+    field_say(field, 0, one, "running");
+    field_say(field, 0, one, "uploading");
     assert_run(id, "running, active");
-    say(field, 0, one, "done");
+    field_say(field, 0, one, "done");
     assert_int_equal(field_orders(field, 0, NULL), 0);
-    say(field, 1, two, "uploading");
+    field_say(field, 1, two, "uploading");
     assert_run(id, "finishing, active");
-    say(field, 1, two, "done");
+    field_say(field, 1, two, "done");
     assert_run(id, "completed, ended");
     assert_true(field->written > 0 && field->written == field->told);
 }
@@ -56,7 +42,7 @@ static void a_campaign_at_a_time_is_sent_ahead_and_begins_then(void **state)
 
     assert_run(id, "scheduled, scheduled");
     assert_int_equal(field_orders(field, 0, NULL), 1);
-    offer(field, 0);
+    field_offer(field, 0);
     assert_state(id, 0, "scheduled_on_device");
     field_wait(field, 590);
     assert_run(id, "scheduled, scheduled");
@@ -79,10 +65,10 @@ static void silence_after_the_order_fails_when_the_campaign_says_so(void **state
     char run_id[RUN_ID_TEXT];
 
     assert_ok(campaign_create(field->diagnostics, &plan, &id, &err), err);
-    offer(field, 0);
+    field_offer(field, 0);
     field_orders(field, 1, run_id);
-    offer(field, 1);
-    say(field, 1, run_id, "verifying");
+    field_offer(field, 1);
+    field_say(field, 1, run_id, "verifying");
     field_wait(field, 18);
     assert_state(id, 0, "offered");
     field_wait(field, 3);
@@ -114,8 +100,8 @@ static void silence_on_the_image_is_overdue_then_lost_and_a_late_report_amends_i
     int64_t id = field_campaign(field, 1, 0, 0);
 
     field_orders(field, 0, run_id);
-    offer(field, 0);
-    say(field, 0, run_id, "running");
+    field_offer(field, 0);
+    field_say(field, 0, run_id, "running");
     field_wait(field, 30 + 2 + 29);
     assert_state(id, 0, "running");
     field_wait(field, 3);
@@ -127,7 +113,7 @@ static void silence_on_the_image_is_overdue_then_lost_and_a_late_report_amends_i
                            field_proof(field, 0, run_id, true, 0)),
               err);
     assert_state(id, 0, "uploading");
-    say(field, 0, run_id, "done");
+    field_say(field, 0, run_id, "done");
     assert_state(id, 0, "done");
     assert_run(id, "completed, ended");
 }
@@ -140,13 +126,13 @@ static void what_the_device_failed_itself_stays_failed(void **state)
     int64_t id = field_campaign(field, 1, 0, 0);
 
     field_orders(field, 0, run_id);
-    offer(field, 0);
+    field_offer(field, 0);
     assert_ok(field_report(
                   field, 0, &err,
                   "{\"run\":\"%s\",\"state\":\"failed\",\"reason\":{\"code\":\"integrity\",\"text\":\"x\"}}",
                   run_id),
               err);
-    say(field, 0, run_id, "running");
+    field_say(field, 0, run_id, "running");
     assert_state(id, 0, "failed(integrity)");
 }
 
@@ -158,9 +144,9 @@ static void a_step_back_and_a_state_of_ours_are_not_taken_from_a_device(void **s
     int64_t id = field_campaign(field, 1, 0, 0);
 
     field_orders(field, 0, run_id);
-    offer(field, 0);
-    say(field, 0, run_id, "running");
-    say(field, 0, run_id, "downloading");
+    field_offer(field, 0);
+    field_say(field, 0, run_id, "running");
+    field_say(field, 0, run_id, "downloading");
     assert_state(id, 0, "running");
     assert_refused(field_report(field, 0, &err, "{\"run\":\"%s\",\"state\":\"queued\"}", run_id), err,
                    ERROR_INPUT);
@@ -181,8 +167,8 @@ static void a_proof_that_is_unequal_unsigned_or_of_another_run_raises_the_loudes
         int64_t id = field_campaign(field, 1, 0, 0);
 
         field_orders(field, 0, run_id);
-        offer(field, 0);
-        say(field, 0, run_id, "running");
+        field_offer(field, 0);
+        field_say(field, 0, run_id, "running");
         const char *proof = what == 0   ? field_proof(field, 0, run_id, false, 0)
                             : what == 1 ? field_proof(field, 0, run_id, true, 1)
                             : what == 2 ? field_proof(field, 0, other, true, 0)
@@ -192,7 +178,7 @@ static void a_proof_that_is_unequal_unsigned_or_of_another_run_raises_the_loudes
                                run_id, proof),
                   err);
         assert_state(id, 0, what < 4 ? "uploading/revert_failed" : "uploading");
-        say(field, 0, run_id, "done");
+        field_say(field, 0, run_id, "done");
     }
 }
 
@@ -206,10 +192,10 @@ static void only_as_many_as_parallel_says_have_a_place(void **state)
     assert_state(id, 1, "waiting");
     assert_state(id, 2, "queued");
     field_orders(field, 0, run_id);
-    offer(field, 0);
-    say(field, 0, run_id, "running");
+    field_offer(field, 0);
+    field_say(field, 0, run_id, "running");
     assert_state(id, 2, "queued");
-    say(field, 0, run_id, "reverting");
+    field_say(field, 0, run_id, "reverting");
     assert_state(id, 2, "waiting");
 }
 
@@ -222,11 +208,11 @@ static void a_device_is_in_one_campaign_at_a_time(void **state)
     assert_state(first, 0, "waiting");
     assert_state(second, 0, "queued");
     field_orders(field, 0, run_id);
-    offer(field, 0);
-    say(field, 0, run_id, "running");
+    field_offer(field, 0);
+    field_say(field, 0, run_id, "running");
     field_wait(field, 5);
     assert_state(second, 0, "queued");
-    say(field, 0, run_id, "done");
+    field_say(field, 0, run_id, "done");
     field_wait(field, 1);
     assert_state(second, 0, "waiting");
 }
@@ -239,15 +225,15 @@ static void ending_cancels_what_has_not_begun_and_asks_back_what_has(void **stat
     int64_t id = field_campaign(field, 3, 0, 2);
 
     field_orders(field, 0, run_id);
-    offer(field, 0);
-    say(field, 0, run_id, "running");
+    field_offer(field, 0);
+    field_say(field, 0, run_id, "running");
     assert_ok(campaign_end(field->diagnostics, id, "ada", &err), err);
     assert_state(id, 0, "cancelling(ended)");
     assert_state(id, 1, "cancelled(ended)");
     assert_state(id, 2, "cancelled(ended)");
     assert_int_equal(field_orders(field, 0, NULL), 0);
-    say(field, 0, run_id, "reverting");
-    say(field, 0, run_id, "cancelled");
+    field_say(field, 0, run_id, "reverting");
+    field_say(field, 0, run_id, "cancelled");
     assert_run(id, "aborted, ended");
     assert_ok(campaign_end(field->diagnostics, id, "ada", &err), err);
 }
@@ -258,7 +244,7 @@ static void an_offer_that_never_began_is_over_once_the_device_holds_an_order_wit
     struct error err = {0};
     int64_t id = field_campaign(field, 1, 0, 0);
 
-    offer(field, 0);
+    field_offer(field, 0);
     assert_ok(campaign_end(field->diagnostics, id, "ada", &err), err);
     assert_ok(assignment_forgotten(field->diagnostics, field->devices[0], &err), err);
     assert_state(id, 0, "cancelling(ended)");

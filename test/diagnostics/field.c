@@ -334,3 +334,64 @@ const char *field_proof(struct field *field, int device, const char *run_id, boo
     hex_encode(hex, signature, sizeof signature);
     return arena_printf(&field->arena, "%s,\"signature\":\"%s\"}", words, hex);
 }
+
+/* --- plans, and what devices do and are told */
+struct campaign_plan field_plan(struct field *field, size_t devices)
+{
+    return (struct campaign_plan){.product = "demo",
+                                  .image = "look",
+                                  .device_ids = field->devices,
+                                  .device_count = devices,
+                                  .duration_s = 30,
+                                  .operator_name = "ada"};
+}
+
+int64_t field_create(struct field *field, const struct campaign_plan *plan)
+{
+    struct error err = {0};
+    int64_t id = 0;
+
+    assert_ok(campaign_create(field->diagnostics, plan, &id, &err), err);
+    return id;
+}
+
+void field_say(struct field *field, int device, const char *run_id, const char *state)
+{
+    struct error err = {0};
+
+    assert_ok(field_report(field, device, &err, "{\"run\":\"%s\",\"state\":\"%s\"}", run_id, state), err);
+}
+
+void field_offer(struct field *field, int device)
+{
+    struct error err = {0};
+
+    assert_ok(assignment_offered(field->diagnostics, field->devices[device], &err), err);
+}
+
+struct order_run field_ordered(struct field *field, int device)
+{
+    struct order_run *runs;
+    struct device_work work;
+    size_t count;
+    struct error err = {0};
+    DB_DONE(conn) = db_read(field->db, &err);
+
+    assert_ok(conn, err);
+    assert_ok(assignment_orders(conn, &field->arena, field->devices[device], &runs, &count, &work, &err),
+              err);
+    return count ? runs[0] : (struct order_run){0};
+}
+
+int64_t field_ask(struct field *field, const char *sql, int64_t campaign)
+{
+    struct error err = {0};
+    DB_DONE(conn) = db_read(field->db, &err);
+
+    assert_ok(conn, err);
+    struct db_query *query = db_query(conn, sql);
+    db_bind_integer(query, ":campaign", campaign);
+    int64_t number = db_step(query) ? db_integer(query, 0) : -1;
+    assert_ok(db_end(query, &err), err);
+    return number;
+}

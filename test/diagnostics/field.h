@@ -43,14 +43,25 @@ void field_at(struct field *field, int64_t at);
 void field_wait(struct field *field, int64_t seconds);
 /* A campaign for the first `devices` devices; its id. */
 int64_t field_campaign(struct field *field, size_t devices, int64_t at, int64_t parallel);
+/* The same by hand: its plan, to be filled further, and the campaign of it. */
+struct campaign_plan field_plan(struct field *field, size_t devices);
+int64_t field_create(struct field *field, const struct campaign_plan *plan);
+/* The device was given its order. */
+void field_offer(struct field *field, int device);
+/* Its first ordered run; zeroed when it has none. */
+struct order_run field_ordered(struct field *field, int device);
 /* What the device's order names: the number of runs; the id of the first into `run_id`. */
 size_t field_orders(struct field *field, int device, char run_id[RUN_ID_TEXT]);
 /* Takes a report as JSON text, in one act. */
 bool field_report(struct field *field, int device, struct error *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* A report of a state alone, which must be taken. */
+void field_say(struct field *field, int device, const char *run_id, const char *state);
 /* "state" or "state/alarm" or "state(reason)" of the device's assignment in a campaign. */
 const char *field_state(struct field *field, int64_t campaign, int device);
 const char *field_run(struct field *field, int64_t campaign);
+/* One number out of the database, by :campaign. */
+int64_t field_ask(struct field *field, const char *sql, int64_t campaign);
 /* A proof signed by the device, as JSON text. */
 const char *field_proof(struct field *field, int device, const char *run_id, bool equal, int leftovers);
 
