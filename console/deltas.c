@@ -5,13 +5,13 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "console/console.h"
+#include "console/wake.h"
 
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NICE 10
@@ -314,16 +314,6 @@ static void *deltas_run(void *context)
 /* --- begin and end
  * ------------------------------------------------------------------------------------------------ */
 
-static void condition_init(pthread_cond_t *condition)
-{
-    pthread_condattr_t monotonic;
-
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-}
-
 struct deltas *deltas_start(struct console *console, const struct deltas_options *options, struct error *err)
 {
     struct deltas *deltas = calloc(1, sizeof *deltas);
@@ -333,8 +323,8 @@ struct deltas *deltas_start(struct console *console, const struct deltas_options
     deltas->console = console;
     deltas->thorough_after = options->thorough_after;
     pthread_mutex_init(&deltas->lock, NULL);
-    condition_init(&deltas->wake);
-    condition_init(&deltas->rest);
+    wake_init(&deltas->wake);
+    wake_init(&deltas->rest);
     deltas->store = delta_store_open(console->repo, console->data_dirfd, options->quota, err);
     if (deltas->store && !options->quota) {
         /* Emptied, and not used. */
@@ -382,11 +372,9 @@ struct delta_store *deltas_store(struct deltas *deltas)
 
 bool deltas_idle(struct deltas *deltas, int64_t ms)
 {
-    struct timespec until;
+    struct timespec until = wake_after(ms);
     int failed = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
     pthread_mutex_lock(&deltas->lock);
     while ((deltas->first || deltas->busy) && !failed)
         failed = pthread_cond_timedwait(&deltas->rest, &deltas->lock, &until);

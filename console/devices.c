@@ -60,23 +60,11 @@ bool device_event_add(struct db_conn *conn, int64_t device_id, const char *what,
     return db_run(query, NULL, err);
 }
 
-/* The row id of a name; 0 and MISSING. */
-static int64_t id_of(struct console *console, const char *name, struct error *err)
-{
-    fleet_lock(console->fleet);
-    const struct device *device = fleet_by_name(console->fleet, name);
-    int64_t id = device ? device->id : 0;
-    fleet_unlock(console->fleet);
-    if (!id)
-        error_set(err, ERROR_MISSING, "there is no device %.64s", name);
-    return id;
-}
-
 bool device_timeline(struct console *console, const char *name, int64_t limit, struct text *out,
                      struct error *err)
 {
     struct json_writer writer;
-    int64_t id = id_of(console, name, err);
+    int64_t id = fleet_id_of(console->fleet, name, err);
     DB_DONE(conn) = id ? db_read(console->db, err) : NULL;
 
     if (!conn)
@@ -261,7 +249,7 @@ bool device_set_tags(struct console *console, const char *name, const struct jso
     ARENA(arena);
     const char **tags = NULL;
     size_t count = 0;
-    int64_t id = id_of(console, name, err);
+    int64_t id = fleet_id_of(console->fleet, name, err);
 
     if (!id || !tags_read(&arena, json, &tags, &count, err))
         return false;

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "console/wake.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -36,14 +37,10 @@ struct events {
 struct events *events_new(void)
 {
     struct events *events = calloc(1, sizeof(*events));
-    pthread_condattr_t attributes;
 
     if (!events)
         abort();
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&events->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    wake_init(&events->wake);
     pthread_mutex_init(&events->lock, NULL);
     events->epoch = clock_now_ms();
     return events;
@@ -166,23 +163,9 @@ void events_id(struct events *events, int64_t at, char *id, unsigned size)
     snprintf(id, size, "%" PRId64 "-%" PRId64, events->epoch, at);
 }
 
-static struct timespec after(int64_t ms)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    time.tv_sec += ms / 1000;
-    time.tv_nsec += ms % 1000 * 1000000L;
-    if (time.tv_nsec >= 1000000000L) {
-        time.tv_sec++;
-        time.tv_nsec -= 1000000000L;
-    }
-    return time;
-}
-
 static bool wait_for(struct events *events, int64_t at, int wait_ms)
 {
-    struct timespec until = after(wait_ms);
+    struct timespec until = wake_after(wait_ms);
 
     while (events->newest <= at && !events->stopped) {
         if (pthread_cond_timedwait(&events->wake, &events->lock, &until) != 0)
@@ -194,7 +177,7 @@ static bool wait_for(struct events *events, int64_t at, int wait_ms)
 /* More may come at once: what comes within a batch's time goes with it. */
 static void wait_batch(struct events *events)
 {
-    struct timespec until = after(BATCH_MS);
+    struct timespec until = wake_after(BATCH_MS);
 
     while (!events->stopped && pthread_cond_timedwait(&events->wake, &events->lock, &until) == 0)
         ;

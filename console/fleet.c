@@ -108,6 +108,17 @@ struct device *fleet_by_name(struct fleet *fleet, const char *name)
     return find(fleet->by_name, fleet->count, device_sort_name, name);
 }
 
+int64_t fleet_id_of(struct fleet *fleet, const char *name, struct error *err)
+{
+    fleet_lock(fleet);
+    const struct device *device = fleet_by_name(fleet, name);
+    int64_t id = device ? device->id : 0;
+    fleet_unlock(fleet);
+    if (!id)
+        error_set(err, ERROR_MISSING, "there is no device %.64s", name);
+    return id;
+}
+
 struct device *fleet_by_key(struct fleet *fleet, const char *key_id)
 {
     return find(fleet->by_key, fleet->count, device_sort_key, key_id);

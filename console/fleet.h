@@ -108,6 +108,9 @@ struct fleet;
 struct fleet *fleet_open(struct console *console, struct error *err);
 void fleet_close(struct fleet *fleet); /* writes nothing: call fleet_flush before; NULL is fine */
 
+/* The row id of a name, looked up without the lock being held; 0 and MISSING. */
+int64_t fleet_id_of(struct fleet *fleet, const char *name, struct error *err);
+
 void fleet_lock(struct fleet *fleet);
 void fleet_unlock(struct fleet *fleet);
 /* All below need the lock. NULL when there is none. A device is never freed while the fleet is open. */

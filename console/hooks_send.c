@@ -7,6 +7,7 @@
 #include "console/console.h"
 #include "console/hooks.h"
 #include "console/version.h"
+#include "console/wake.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -309,10 +310,8 @@ static int64_t rest_s(struct console *console)
 
 static void rest(struct hooks *hooks, int64_t seconds)
 {
-    struct timespec until;
+    struct timespec until = wake_after(seconds * 1000);
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += seconds;
     pthread_mutex_lock(&hooks->lock);
     while (!hooks->woken && !__atomic_load_n(&hooks->ends, __ATOMIC_RELAXED) &&
            pthread_cond_timedwait(&hooks->wake, &hooks->lock, &until) == 0)
@@ -343,16 +342,12 @@ static void *hooks_run(void *context)
 struct hooks *hooks_start(struct console *console)
 {
     struct hooks *hooks = calloc(1, sizeof *hooks);
-    pthread_condattr_t monotonic;
 
     if (!hooks)
         abort();
     hooks->console = console;
     pthread_mutex_init(&hooks->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&hooks->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    wake_init(&hooks->wake);
     if (pthread_create(&hooks->thread, NULL, hooks_run, hooks) != 0)
         abort();
     return hooks;

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "console/wake.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -58,14 +59,9 @@ static int64_t round_run(struct scheduler *scheduler)
 
 static void rest(struct scheduler *scheduler, int64_t ms)
 {
-    struct timespec until;
-
     if (ms <= 0)
         return;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += ms % 1000 * 1000000L;
-    until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
+    struct timespec until = wake_after(ms);
     pthread_cond_timedwait(&scheduler->wake, &scheduler->lock, &until);
 }
 
@@ -90,17 +86,13 @@ struct scheduler *scheduler_start(struct console *console, const struct schedule
                                   struct error *err)
 {
     struct scheduler *scheduler = calloc(1, sizeof(*scheduler));
-    pthread_condattr_t attributes;
 
     if (!scheduler)
         abort();
     scheduler->console = console;
     scheduler->table = table;
     scheduler->round_ms = clock_boot_ms();
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&scheduler->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    wake_init(&scheduler->wake);
     pthread_mutex_init(&scheduler->lock, NULL);
     if (pthread_create(&scheduler->thread, NULL, scheduler_run, scheduler) == 0)
         return scheduler;

@@ -1,6 +1,7 @@
 #include "console/server_parts.h"
 
 #include "base/clock.h"
+#include "console/wake.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -204,16 +205,12 @@ static void *watch_run(void *context)
     pthread_mutex_lock(&server->lock);
     while (!server->watch_ends) {
         int64_t now = clock_boot_ms();
-        struct timespec until;
 
         for (int i = 0; i < 2; i++) {
             shut_late(&server->ports[i], now);
             shut_idle(&server->ports[i], now);
         }
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += WATCH_PERIOD_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
+        struct timespec until = wake_after(WATCH_PERIOD_MS);
         pthread_cond_timedwait(&server->wake, &server->lock, &until);
     }
     pthread_mutex_unlock(&server->lock);
@@ -222,12 +219,7 @@ static void *watch_run(void *context)
 
 bool watch_start(struct server *server, struct error *err)
 {
-    pthread_condattr_t attributes;
-
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&server->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    wake_init(&server->wake);
     pthread_mutex_init(&server->lock, NULL);
     if (pthread_create(&server->watch, NULL, watch_run, server) != 0)
         return error_set(err, ERROR_SYSTEM, "The thread that watches connections does not start");

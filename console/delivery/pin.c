@@ -226,17 +226,6 @@ bool pin_set(struct console *console, const struct pin_request *asked, const cha
 /* --- the end of a pin
  * ---------------------------------------------------------------------------------------------- */
 
-static int64_t id_of(struct console *console, const char *name, struct error *err)
-{
-    fleet_lock(console->fleet);
-    const struct device *device = fleet_by_name(console->fleet, name);
-    int64_t id = device ? device->id : 0;
-    fleet_unlock(console->fleet);
-    if (!id)
-        error_set(err, ERROR_MISSING, "there is no device %.64s", name);
-    return id;
-}
-
 static bool unpin(struct db_conn *conn, const struct pinning *pinning, struct error *err)
 {
     const struct pin_request *asked = pinning->asked;
@@ -263,7 +252,7 @@ bool pin_end(struct console *console, const char *device, const char *asset, con
     const struct pin_request asked = {.device = device, .asset = asset, .operator_name = operator_name};
     struct pinning pinning = {.arena = &arena, .asked = &asked};
 
-    pinning.device.id = id_of(console, device, err);
+    pinning.device.id = fleet_id_of(console->fleet, device, err);
     if (!pinning.device.id || !name_check("asset", asset, err))
         return false;
     pthread_mutex_lock(&console->releasing);
