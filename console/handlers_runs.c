@@ -251,25 +251,14 @@ void runs_devices(struct request *request)
     answer_json(request, 200, &out);
 }
 
-static int64_t device_id(struct request *request, const char *name, struct error *err)
-{
-    fleet_lock(request->console->fleet);
-    const struct device *device = fleet_by_name(request->console->fleet, name);
-    int64_t id = device ? device->id : 0;
-    fleet_unlock(request->console->fleet);
-    if (!id)
-        error_set(err, ERROR_MISSING, "there is no device %.64s", name);
-    return id;
-}
-
 void runs_device(struct request *request)
 {
     TEXT(out);
     struct json_writer writer;
     struct error err = {0};
     int64_t campaign, number, id = 0;
-    bool good =
-        run_read(request, &campaign, &number, &err) && (id = device_id(request, request->params[2], &err));
+    bool good = run_read(request, &campaign, &number, &err) &&
+                (id = fleet_id_of(request->console->fleet, request->params[2], &err));
     DB_DONE(conn) = good ? db_read(request->console->db, &err) : NULL;
 
     json_write_init(&writer, &out);

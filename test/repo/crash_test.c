@@ -19,7 +19,7 @@
 
 /* The plain build tries each call. Under a sanitizer, which looks for other mistakes, each third has to do.
  */
-#ifdef __SANITIZE_ADDRESS__
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 #define STRIDE 3
 #else
 #define STRIDE 1
