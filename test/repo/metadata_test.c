@@ -1,7 +1,6 @@
 /* The client workflow against a repository in memory that tells every lie we could think of. */
 #include "test/repo/world.h"
 
-
 #include <stdlib.h>
 #include <string.h>
 

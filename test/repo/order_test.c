@@ -1,7 +1,6 @@
 /* Orders: what is signed, what a device refuses. */
 #include "test/repo/world.h"
 
-
 #include <stdio.h>
 #include <string.h>
 
