@@ -13,7 +13,7 @@
 #define FEED (1 << 20)          /* bytes for the chunks between looks at `cancel` */
 #define HOPELESS_FROM (1 << 20) /* a smaller file is tried in full */
 #define SPAN (512 << 10)        /* bytes that are tried together, */
-#define SAMPLE (4 << 20)        /* and all that are, of what is not copied at length */
+#define SAMPLE (2 << 20)        /* and all that are, of what is not copied at length */
 #define SMALLEST_COPY 8         /* a shorter one costs more in the table than it saves */
 
 /* Which way is the smallest depends on what the bytes are: a program whose addresses moved, numbers of which

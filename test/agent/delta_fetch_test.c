@@ -292,7 +292,7 @@ static void every_step(int error_number, int stride, bool whole)
     do {
         DISK(disk);
         struct wish_version wanted = device_make(&disk);
-        say->unknown = whole;
+        peer->unknown = whole;
         code = attempt(&disk, &wanted, n, error_number);
         if (error_number == FILE_FAULT_KILL)
             assert_true(code <= 0);
