@@ -133,24 +133,25 @@ static bool table_find(const struct delta_maker *maker, const struct chunk_table
     return found;
 }
 
-/* Grows a match backwards down to `from` and forwards as far as both files go. */
+/* Grows a match backwards down to `from` and forwards as far as both files go. What the new file has twice may
+ * only be copied from what ends before the copy begins. */
 static void grow(const struct delta_maker *maker, struct delta_match *match, int64_t from)
 {
     const struct delta_side *source = match->self ? &maker->new : &maker->old;
-    int64_t back = least(match->at - from, match->place);
-    int64_t ahead = least(maker->new.length - match->at, source->length - match->place) - match->length;
+    int64_t apart = match->self ? match->at - match->place - match->length : INT64_MAX;
+    int64_t back = least(apart, least(match->at - from, match->place));
 
-    if (match->self) /* what is copied ends before where it is written */
-        ahead = least(ahead, match->at - match->place - match->length);
-    match->length += (int64_t)delta_same_forward(maker->new.bytes + match->at + match->length,
-                                                 source->bytes + match->place + match->length, (size_t)ahead);
-    if (match->self) /* grown at its front it would end the later */
-        return;
     back = (int64_t)delta_same_backward(maker->new.bytes + match->at, source->bytes + match->place,
                                         (size_t)back);
     match->at -= back;
     match->place -= back;
     match->length += back;
+
+    int64_t ahead = least(maker->new.length - match->at, source->length - match->place) - match->length;
+
+    ahead = least(ahead, match->self ? apart - back : INT64_MAX);
+    match->length += (int64_t)delta_same_forward(maker->new.bytes + match->at + match->length,
+                                                 source->bytes + match->place + match->length, (size_t)ahead);
 }
 
 void delta_match_chunks(struct delta_maker *maker, const struct delta_chunks *old_chunks,

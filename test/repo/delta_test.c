@@ -526,7 +526,10 @@ static void what_was_inserted_moved_or_doubled_costs_little(void **state)
     assert_true(length_of(&two.old, &two.new, DELTA_QUICK) < 512);
     random_fill(&two.random, two.new.bytes, SIZE / 2); /* new bytes, twice */
     memcpy(two.new.bytes + SIZE / 2, two.new.bytes, SIZE / 2);
-    assert_true(length_of(&two.old, &two.new, DELTA_QUICK) < SIZE / 2 + SIZE / 32);
+    assert_true(length_of(&two.old, &two.new, DELTA_QUICK) < SIZE / 2 + 512);
+    memmove(two.new.bytes + SIZE / 2 + 33, two.new.bytes + SIZE / 2, SIZE / 2); /* where no chunk begins */
+    two.new.size = SIZE + 33;
+    assert_true(length_of(&two.old, &two.new, DELTA_QUICK) < SIZE / 2 + 33 + 512);
     two_free(&two);
 }
 
