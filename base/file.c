@@ -133,20 +133,13 @@ bool fd_sync(int fd, struct error *err)
     return true;
 }
 
-bool disk_sync(int fd, struct error *err)
-{
-    if (!step() || syncfs(fd) < 0)
-        return error_errno(err, "writing to the disk");
-    return true;
-}
-
 bool folder_sync(int dirfd, struct error *err)
 {
     return fd_sync(dirfd, err);
 }
 
 /* Makes one part and gives its folder. */
-static int part_make(int parent, const char *part, mode_t mode, bool sync, struct error *err)
+static int part_make(int parent, const char *part, mode_t mode, struct error *err)
 {
     bool made = step() && mkdirat(parent, part, mode) == 0;
     FD(fd) = made || errno == EEXIST ? open_beneath(parent, part, O_RDONLY | O_DIRECTORY, 0, 0) : -1;
@@ -156,14 +149,14 @@ static int part_make(int parent, const char *part, mode_t mode, bool sync, struc
         error_errno(err, "making the folder \"%s\"", part);
         return -1;
     }
-    if (made && sync && !folder_sync(parent, err))
+    if (made && !folder_sync(parent, err))
         return -1;
     int result = fd;
     fd = -1;
     return result;
 }
 
-static bool parts_make(int dirfd, const char *path, mode_t mode, bool sync, struct error *err)
+static bool parts_make(int dirfd, const char *path, mode_t mode, struct error *err)
 {
     FD(parent) = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
     char part[NAME_ROOM];
@@ -179,7 +172,7 @@ static bool parts_make(int dirfd, const char *path, mode_t mode, bool sync, stru
         part[size] = '\0';
         if (string_is(part, ".") || string_is(part, ".."))
             return error_set(err, ERROR_INPUT, "a folder's name is \"%s\"", part);
-        int fd = part_make(parent, part, mode, sync, err);
+        int fd = part_make(parent, part, mode, err);
         if (fd < 0)
             return false;
         close(parent);
@@ -196,16 +189,9 @@ bool folder_make(int dirfd, const char *path, mode_t mode, struct error *err)
 
     pthread_mutex_lock(&lock);
     FD(there) = open_beneath(dirfd, path, O_RDONLY | O_DIRECTORY, 0, 0);
-    bool made = there >= 0 || parts_make(dirfd, path, mode, true, err);
+    bool made = there >= 0 || parts_make(dirfd, path, mode, err);
     pthread_mutex_unlock(&lock);
     return made;
-}
-
-bool folder_make_soon(int dirfd, const char *path, mode_t mode, struct error *err)
-{
-    FD(there) = open_beneath(dirfd, path, O_RDONLY | O_DIRECTORY, 0, 0);
-
-    return there >= 0 || parts_make(dirfd, path, mode, false, err);
 }
 
 static bool fd_read_all(int fd, char *bytes, size_t size, size_t *got)

@@ -28,12 +28,7 @@ int folder_open_beneath(int dirfd, const char *path, struct error *err);
 int parent_open_beneath(int dirfd, const char *path, const char **name, struct error *err);
 /* Makes all missing folders of `path` below `dirfd` with `mode`, durable. Existing ones are fine. */
 bool folder_make(int dirfd, const char *path, mode_t mode, struct error *err);
-/* The same; what it makes is on the disk with the caller's next disk_sync only. */
-bool folder_make_soon(int dirfd, const char *path, mode_t mode, struct error *err);
 bool folder_sync(int dirfd, struct error *err);
-/* Everything that was written to the file system of `fd`, at the price of one sync: for who wrote many files.
- */
-bool disk_sync(int fd, struct error *err);
 /* Removes a folder or file below `dirfd` with all it holds; does not follow links nor cross mounts. Missing
  * is fine. */
 bool tree_remove(int dirfd, const char *path, struct error *err);

@@ -1,10 +1,8 @@
 #include "repo/git.h"
 
-#include "base/file.h"
 #include "base/text.h"
 
 #include <git2.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +11,6 @@
 
 struct gitrepo {
     git_repository *repository;
-    int fd; /* of its folder, to bring what was written to the disk */
 };
 
 /* Handles of libgit2 close themselves. */
@@ -29,7 +26,6 @@ CLEANUP(reference)
 CLEANUP(object)
 CLEANUP(blob)
 CLEANUP(odb)
-CLEANUP(refdb)
 CLEANUP(revwalk)
 CLEANUP(diff)
 CLEANUP(config)
@@ -48,6 +44,7 @@ static bool failed(struct error *err, int code, const char *what)
 void gitrepo_start(void)
 {
     git_libgit2_init();
+    git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
     git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0); /* the caller chose the folder, whoever owns it */
     /* Nobody's settings but the repository's own. */
     const int levels[] = {GIT_CONFIG_LEVEL_SYSTEM, GIT_CONFIG_LEVEL_XDG, GIT_CONFIG_LEVEL_GLOBAL,
@@ -93,66 +90,32 @@ static bool make(git_repository **repository, const char *path, struct error *er
     return code == 0 ? configure(*repository, err) : failed(err, code, "making the repository");
 }
 
-static int references_open(git_repository *repository)
-{
-    HANDLE(refdb, references);
-    return git_repository_refdb(&references, repository);
-}
-
-/* Opens or makes the repository. libgit2 brings either all or nothing to the disk by itself: told to, it
- * syncs each object and its folder, 20 times the wait of syncing them all once (objects_sync); not told to,
- * it moves a branch that may be lost. Its references ask at their opening and remember, its objects ask each
- * time. */
-static git_repository *open_or_make(const char *path, struct error *err)
-{
-    static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER; /* the setting is the whole program's */
-    git_repository *repository = NULL;
-    pthread_mutex_lock(&opening);
-    git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 1);
-    int code = git_repository_open_ext(&repository, path,
-                                       GIT_REPOSITORY_OPEN_NO_SEARCH | GIT_REPOSITORY_OPEN_BARE, NULL);
-    bool good = code == GIT_ENOTFOUND ? make(&repository, path, err)
-                                      : code == 0 || failed(err, code, "opening the repository");
-    if (good && (code = references_open(repository)) != 0)
-        good = failed(err, code, "opening the references");
-    git_libgit2_opts(GIT_OPT_ENABLE_FSYNC_GITDIR, 0);
-    pthread_mutex_unlock(&opening);
-    if (good)
-        return repository;
-    git_repository_free(repository);
-    return NULL;
-}
-
 struct gitrepo *gitrepo_open(const char *path, struct error *err)
 {
-    git_repository *repository = open_or_make(path, err);
-    if (!repository)
-        return NULL;
-    int fd = folder_open(path, err);
-    if (fd < 0) {
-        git_repository_free(repository);
+    git_repository *repository = NULL;
+    int code = git_repository_open_ext(&repository, path,
+                                       GIT_REPOSITORY_OPEN_NO_SEARCH | GIT_REPOSITORY_OPEN_BARE, NULL);
+    if (code == GIT_ENOTFOUND) {
+        if (!make(&repository, path, err)) {
+            git_repository_free(repository);
+            return NULL;
+        }
+    } else if (code != 0) {
+        failed(err, code, "opening the repository");
         return NULL;
     }
     struct gitrepo *git = calloc(1, sizeof *git);
     if (!git)
         abort();
-    *git = (struct gitrepo){.repository = repository, .fd = fd};
+    git->repository = repository;
     return git;
 }
 
 void gitrepo_close(struct gitrepo *git)
 {
-    if (!git)
-        return;
-    git_repository_free(git->repository);
-    fd_close(&git->fd);
+    if (git)
+        git_repository_free(git->repository);
     free(git);
-}
-
-/* All objects written so far, durably: before a reference names them. */
-static bool objects_sync(struct gitrepo *git, struct error *err)
-{
-    return disk_sync(git->fd, err) || error_add(err, "git: keeping objects");
 }
 
 bool gitrepo_head(struct gitrepo *git, char commit[GIT_ID], struct error *err)
@@ -177,7 +140,7 @@ bool gitrepo_move_main(struct gitrepo *git, const char *from, const char *to, st
 {
     git_oid before, after;
     HANDLE(reference, reference);
-    if (!id_read(&after, to, err) || (*from && !id_read(&before, from, err)) || !objects_sync(git, err))
+    if (!id_read(&after, to, err) || (*from && !id_read(&before, from, err)))
         return false;
     int code =
         *from ? git_reference_create_matching(&reference, git->repository, MAIN, &after, 1, &before, NULL)
@@ -309,8 +272,6 @@ bool gitrepo_tag(struct gitrepo *git, const char *name, const char *commit, cons
     int code = git_object_lookup(&target, git->repository, &id, GIT_OBJECT_COMMIT);
     code = code ? code : signature_make(&signature, author, at);
     code = code ? code : git_tag_annotation_create(&tag, git->repository, name, target, signature, message);
-    if (code == 0 && !objects_sync(git, err))
-        return false;
     code = code ? code : git_reference_create(&reference, git->repository, ref, &tag, 0, NULL);
     return code == 0 || failed(err, code, "writing a tag");
 }

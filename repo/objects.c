@@ -16,8 +16,6 @@
 #include <unistd.h>
 
 #define CHUNK (256u << 10)
-/* Parts of at most so many bytes go to the disk together with others that end at the same time. */
-#define SYNCED_TOGETHER (1 << 20)
 #define PART_LIFETIME_S (7 * 86400)
 /* Bytes of the disk that uploads leave to git and the database: a twentieth of it, but at most so much. */
 #define SPACE_KEPT_MOST ((int64_t)64 << 20)
@@ -106,20 +104,14 @@ int64_t object_held(struct repo *repo, const char *sha256, bool *complete)
     return fstatat(repo->uploads_fd, part, &stat, AT_SYMLINK_NOFOLLOW) == 0 ? stat.st_size : 0;
 }
 
-/* The folder of an object, made when it is not there; on the disk with names_sync. */
+/* The folder of an object, made when it is not there. */
 static int object_folder(struct repo *repo, const char *sha256, struct error *err)
 {
     char folder[8];
     snprintf(folder, sizeof folder, "%.2s/%.2s", sha256, sha256 + 2);
-    if (!folder_make_soon(repo->objects_fd, folder, 0755, err))
+    if (!folder_make(repo->objects_fd, folder, 0755, err))
         return -1;
     return folder_open_beneath(repo->objects_fd, folder, err);
-}
-
-/* The names of objects and their folders, durably, also those that another thread has just made. */
-static bool names_sync(struct repo *repo, struct error *err)
-{
-    return group_sync(&repo->sync, repo->objects_fd, err);
 }
 
 bool object_put(struct repo *repo, const void *bytes, size_t size, char sha256[SHA256_HEX], struct error *err)
@@ -131,10 +123,10 @@ bool object_put(struct repo *repo, const void *bytes, size_t size, char sha256[S
     if (folder < 0)
         return error_add(err, "keeping an object");
     if (object_length(repo, sha256, &there, &failed) && there == (int64_t)size)
-        return names_sync(repo, err); /* its name may still be on the way to the disk, by another thread */
+        return folder_sync(folder, err); /* its name may still be on the way to the disk, by another thread */
     failed = (struct error){0};
     if (file_create(folder, sha256, bytes, size, 0444, &failed) || failed.kind == ERROR_CONFLICT)
-        return names_sync(repo, err);
+        return failed.kind != ERROR_CONFLICT || folder_sync(folder, err);
     *err = failed;
     return error_add(err, "keeping an object");
 }
@@ -289,8 +281,7 @@ static bool part_becomes_object(struct object_upload *upload, struct error *err)
     struct error failed = {0};
     if (fchmod(upload->fd, 0444) < 0)
         return error_errno(err, "setting the rights of %s", upload->sha256);
-    /* Its bytes before its name, or the name might stand for others after a power cut. */
-    if (upload->total <= SYNCED_TOGETHER ? !names_sync(upload->repo, err) : !fd_sync(upload->fd, err))
+    if (!fd_sync(upload->fd, err))
         return false;
     FD(folder) = object_folder(upload->repo, upload->sha256, err);
     if (folder < 0)
@@ -300,7 +291,7 @@ static bool part_becomes_object(struct object_upload *upload, struct error *err)
         *err = failed;
         return false;
     }
-    if (!names_sync(upload->repo, err))
+    if (!folder_sync(folder, err))
         return false;
     unlinkat(upload->repo->uploads_fd, upload->part, 0);
     return true;

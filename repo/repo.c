@@ -172,7 +172,6 @@ struct repo *repo_open(int data_dirfd, const char *data_path, struct db *db, str
     repo->db = db;
     repo->objects_fd = repo->uploads_fd = repo->metadata_fd = repo->keys_fd = -1;
     pthread_mutex_init(&repo->writing, NULL);
-    group_sync_init(&repo->sync);
     gitrepo_start();
     repo->data_fd = fcntl(data_dirfd, F_DUPFD_CLOEXEC, 0);
     if (repo->data_fd < 0)
@@ -199,7 +198,6 @@ void repo_close(struct repo *repo)
     fd_close(&repo->keys_fd);
     fd_close(&repo->data_fd);
     pthread_mutex_destroy(&repo->writing);
-    group_sync_end(&repo->sync);
     free(repo->roles);
     free(repo->git_path);
     free(repo);

@@ -4,7 +4,6 @@
 
 #include "repo/document.h"
 #include "repo/git.h"
-#include "repo/group_sync.h"
 #include "repo/marker.h"
 #include "repo/metadata.h"
 #include "repo/repo.h"
@@ -37,7 +36,6 @@ struct repo {
     struct role_file *roles; /* fresh.c: the signed files of main; under `writing` */
     size_t role_count;
     struct private_key snapshot_key, timestamp_key, director_key;
-    struct group_sync sync;     /* of objects and their names */
     struct delta_store *deltas; /* repo/delta_store.h; set while nobody else is here; NULL: none are kept */
 };
 

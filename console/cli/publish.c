@@ -18,7 +18,8 @@
 enum {
     FILES_MOST = 20000,
     SENDERS_MOST = 8,
-    ASKED_FOR = 64 << 10, /* bytes; of what is larger it is asked first what the console holds */
+    ASKED_FOR = 64 << 10, /* bytes; of what is larger it is asked first what the console holds, */
+    LARGE = 1 << 20,      /* and it goes one after the other: side by side it is not faster */
 };
 
 struct payload {
@@ -88,13 +89,15 @@ static bool payloads_from(struct payloads *all, const char *given, struct error 
     return payload_add(all, slash ? slash + 1 : given, given, fd, info.st_mode, err);
 }
 
-/* Objects that are sent side by side: the console waits for its disk once for all that end together. */
+/* Objects that are sent side by side, because each waits for the console's disk. */
+struct sender;
 struct sending {
     pthread_mutex_t lock;
-    const struct payload **all; /* each content once */
+    const struct payload **all; /* each content once, the shortest first */
     size_t count, next;
     int64_t sent, total, started_ms;
     struct cli *cli; /* gets what went wrong first */
+    const struct sender *for_large;
     bool failed;
 };
 
@@ -183,11 +186,22 @@ static bool payload_send(struct sender *sender, const struct payload *payload)
     }
 }
 
-static const struct payload *payload_next(struct sending *sending)
+/* The next file for this sender, NULL: no more. The small ones come first; large ones are for one sender. */
+static const struct payload *payload_next(struct sender *sender)
 {
+    struct sending *sending = sender->sending;
+    const struct payload *payload = NULL;
     pthread_mutex_lock(&sending->lock);
-    const struct payload *payload =
-        !sending->failed && sending->next < sending->count ? sending->all[sending->next++] : NULL;
+    if (!sending->failed && sending->next < sending->count) {
+        payload = sending->all[sending->next];
+        bool large = payload->length > LARGE;
+        if (large && !sending->for_large)
+            sending->for_large = sender;
+        if (large && sending->for_large != sender)
+            payload = NULL;
+        else
+            sending->next++;
+    }
     pthread_mutex_unlock(&sending->lock);
     return payload;
 }
@@ -211,7 +225,7 @@ static void *sender_run(void *context)
 {
     struct sender *sender = context;
     const struct payload *payload;
-    while ((payload = payload_next(sender->sending))) {
+    while ((payload = payload_next(sender))) {
         sender->shown = 0;
         if (!payload_send(sender, payload))
             sending_failed(sender->sending, &sender->cli);
@@ -228,6 +242,13 @@ static int by_content(const void *a, const void *b)
     return strcmp((*(const struct payload *const *)a)->sha256, (*(const struct payload *const *)b)->sha256);
 }
 
+static int by_length(const void *a, const void *b)
+{
+    int64_t left = (*(const struct payload *const *)a)->length,
+            right = (*(const struct payload *const *)b)->length;
+    return (left > right) - (left < right);
+}
+
 /* Each content once: two files may be the same, and an object is received by one at a time. */
 static void sending_fill(struct sending *sending, const struct payloads *all)
 {
@@ -242,6 +263,7 @@ static void sending_fill(struct sending *sending, const struct payloads *all)
             sending->total += sending->all[i]->length;
         }
     sending->count = kept;
+    qsort(sending->all, kept, sizeof *sending->all, by_length);
 }
 
 static bool payloads_send(struct cli *cli, const struct payloads *all)
@@ -252,14 +274,18 @@ static bool payloads_send(struct cli *cli, const struct payloads *all)
     pthread_mutex_init(&sending.lock, NULL);
     sending_fill(&sending, all);
     size_t count = sending.count < SENDERS_MOST ? sending.count : SENDERS_MOST;
-    for (size_t i = 0; i < count; i++) {
-        senders[i] = (struct sender){.sending = &sending, .cli = *cli};
-        senders[i].cli.http = NULL;
-        arena_init(&senders[i].cli.arena);
-        if (pthread_create(&threads[i], NULL, sender_run, &senders[i]) != 0)
-            abort();
+    size_t begun = 0;
+    for (; begun < count; begun++) {
+        struct sender *sender = &senders[begun];
+        *sender = (struct sender){.sending = &sending, .cli = *cli};
+        sender->cli.http = NULL;
+        arena_init(&sender->cli.arena);
+        if (pthread_create(&threads[begun], NULL, sender_run, sender) != 0) {
+            sender_run(sender); /* what there are threads for goes beside it */
+            break;
+        }
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < begun; i++)
         pthread_join(threads[i], NULL);
     pthread_mutex_destroy(&sending.lock);
     cli_progress_end();

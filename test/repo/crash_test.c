@@ -45,11 +45,6 @@ int fsync(int fd)
     return fails() ? -1 : (int)syscall(SYS_fsync, fd);
 }
 
-int syncfs(int fd)
-{
-    return fails() ? -1 : (int)syscall(SYS_syncfs, fd);
-}
-
 int fdatasync(int fd)
 {
     return fails() ? -1 : (int)syscall(SYS_fdatasync, fd);
