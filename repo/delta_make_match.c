@@ -133,8 +133,8 @@ static bool table_find(const struct delta_maker *maker, const struct chunk_table
     return found;
 }
 
-/* Grows a match backwards down to `from` and forwards as far as both files go. What the new file has twice may
- * only be copied from what ends before the copy begins. */
+/* Grows a match backwards down to `from` and forwards as far as both files go. What the new file has twice
+ * may only be copied from what ends before the copy begins. */
 static void grow(const struct delta_maker *maker, struct delta_match *match, int64_t from)
 {
     const struct delta_side *source = match->self ? &maker->new : &maker->old;
