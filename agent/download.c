@@ -33,6 +33,7 @@ static bool rewind_all(struct download *download, struct error *err)
         return error_errno(err, "rewinding a download");
     hash_again(download);
     download->waiting_size = 0;
+    download->unwritten = false;
     unpack_free(download->unpack);
     download->unpack = NULL;
     download->held = download->in = 0;

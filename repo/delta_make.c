@@ -15,6 +15,8 @@
 #define SPAN (512 << 10)        /* bytes that are tried together, */
 #define SAMPLE (2 << 20)        /* and all that are, of what is not copied at length */
 #define SMALLEST_COPY 8         /* a shorter one costs more in the table than it saves */
+#define THOROUGH_S 5            /* CPU seconds of coding, and as many more for each MiB of the new file, */
+#define THOROUGH_S_PER_MIB 3    /* after which a thorough delta is ended as a quick one */
 
 /* Which way is the smallest depends on what the bytes are: a program whose addresses moved, numbers of which
  * few changed, numbers among which short equal runs are chance, text. */
@@ -37,7 +39,17 @@ struct writer {
     struct delta_made *made;
     int64_t worth;
     int64_t every; /* 0: all is written. Otherwise only one span in so many is coded, and nothing written */
+    bool hopeless; /* samples say that no delta is worth it */
+    double until;  /* CPU seconds of this thread; what is left then is coded as a quick delta is */
 };
+
+static double cpu_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
 
 bool delta_make_stops(const struct delta_maker *maker)
 {
@@ -59,6 +71,7 @@ static bool end_block(struct writer *writer, struct error *err)
 
     if (!writer->count)
         return true;
+    writer->maker->thorough = writer->maker->thorough && cpu_now() < writer->until;
     delta_coder_code(writer->coder, writer->runs, writer->count, &coded);
     delta_block_write(&coded.block, head);
     if (!put(writer, head, sizeof head, err) || !put(writer, coded.table, coded.block.table.coded, err) ||
@@ -71,8 +84,7 @@ static bool end_block(struct writer *writer, struct error *err)
     return true;
 }
 
-/* A run that nothing is in yet, at the place where the new file is; as the one before it goes on when `same`.
- */
+/* A run that nothing is in yet, at the place where the new file is. */
 static struct delta_run *next_run(struct writer *writer)
 {
     struct delta_run *run = &writer->runs[writer->count++];
@@ -165,10 +177,47 @@ static bool is_hopeless(struct writer *writer)
            delta_coder_guess(writer->coder) * (double)(length - copied) > (double)writer->worth * 0.995;
 }
 
-/* Of a file that is tried in several ways only some spans are. */
-static bool is_sampled(const struct writer *writer, const struct delta_piece *piece)
+/* Writes a piece, or a part of it. */
+static bool write_piece(struct writer *writer, struct delta_piece piece, struct error *err)
 {
-    return (piece->at / SPAN + 1) % writer->every == 0;
+    int64_t there = writer->maker->old.length - piece.place; /* no more of it can be like the old file */
+
+    if (piece.kind == DELTA_COPY && piece.length < SMALLEST_COPY)
+        piece.kind = DELTA_NEAR;
+    if (piece.kind == DELTA_FRESH && !writer->maker->way.fresh) {
+        struct delta_piece near = piece;
+
+        near.length = least(piece.length, there > 0 ? there : piece.length);
+        if (delta_coder_is_near(writer->coder, &near)) {
+            near.kind = DELTA_NEAR;
+            if (!add_piece(writer, near, err))
+                return false;
+            piece.at += near.length;
+            piece.place += near.length;
+            piece.length -= near.length;
+        }
+    }
+    return add_piece(writer, piece, err);
+}
+
+/* Of a file that is tried in several ways only some spans are, of each way the same bytes. */
+static bool write_sampled(struct writer *writer, struct delta_piece piece, struct error *err)
+{
+    for (int64_t part; piece.length > 0; piece.at += part, piece.place += part, piece.length -= part) {
+        struct delta_piece sampled = piece;
+
+        part = least(piece.length, SPAN - piece.at % SPAN);
+        sampled.length = part;
+        if ((piece.at / SPAN + 1) % writer->every == 0) {
+            if (!write_piece(writer, sampled, err))
+                return false;
+            continue;
+        }
+        if (!end_block(writer, err))
+            return false;
+        writer->at = writer->expected = piece.at + part;
+    }
+    return true;
 }
 
 static bool write_plan(struct writer *writer, struct error *err)
@@ -176,24 +225,11 @@ static bool write_plan(struct writer *writer, struct error *err)
     const struct delta_plan *plan = &writer->maker->plan;
 
     writer->made->why_not = give_up(writer);
-    if (!writer->made->why_not && !writer->every && is_hopeless(writer))
+    writer->hopeless = !writer->made->why_not && is_hopeless(writer);
+    if (writer->hopeless)
         writer->made->why_not = "not worth it";
     for (size_t i = 0; i < plan->count && !writer->made->why_not; i++) {
-        struct delta_piece piece = plan->all[i];
-
-        if (writer->every && !is_sampled(writer, &piece)) {
-            if (!end_block(writer, err))
-                return false;
-            writer->at = writer->expected = piece.at + piece.length;
-            continue;
-        }
-
-        if (piece.kind == DELTA_COPY && piece.length < SMALLEST_COPY)
-            piece.kind = DELTA_NEAR;
-        if (piece.kind == DELTA_FRESH && !writer->maker->way.fresh &&
-            delta_coder_is_near(writer->coder, &piece))
-            piece.kind = DELTA_NEAR;
-        if (!add_piece(writer, piece, err))
+        if (!(writer->every ? write_sampled : write_piece)(writer, plan->all[i], err))
             return false;
         writer->made->why_not = give_up(writer);
     }
@@ -249,10 +285,7 @@ static bool write_way(struct writer *writer, const struct delta_way *way, struct
     writer->out = writer->literal = 0;
     delta_plan_make(maker);
     delta_plan_align(maker);
-    writer->coder = delta_coder_new(maker);
-    bool done = write_plan(writer, err);
-    delta_coder_free(writer->coder);
-    return done;
+    return write_plan(writer, err);
 }
 
 /* Tries all ways with a sample, and gives the one that takes least. */
@@ -271,7 +304,9 @@ static struct delta_way best_way(struct writer *writer, struct error *err)
     for (size_t i = 0; i < sizeof thorough_ways / sizeof thorough_ways[0] && !delta_make_stops(writer->maker);
          i++) {
         tried = (struct delta_made){0};
-        if (write_way(writer, &thorough_ways[i], err) && !tried.why_not && tried.length < writer->worth) {
+        if (!write_way(writer, &thorough_ways[i], err) || (i == 0 && writer->hopeless))
+            break;
+        if (!tried.why_not && tried.copied + tried.literal > 0 && tried.length < writer->worth) {
             writer->worth = tried.length;
             best = thorough_ways[i];
         }
@@ -298,19 +333,14 @@ static bool run_steps(struct delta_maker *maker, struct delta_made *made, struct
     bool done = put(writer, head, sizeof head, err);
     if (done) {
         find_matches(maker);
+        writer->until = cpu_now() + THOROUGH_S + THOROUGH_S_PER_MIB * (double)maker->new.length / (1 << 20);
+        writer->coder = delta_coder_new(maker);
         struct delta_way way = maker->thorough ? best_way(writer, err) : quick_way;
         done = write_way(writer, &way, err);
+        delta_coder_free(writer->coder);
     }
     free(writer);
     return done;
-}
-
-static double cpu_now(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 bool delta_make(const struct delta_make *make, struct delta_made *made, struct error *err)

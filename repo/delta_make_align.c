@@ -85,7 +85,7 @@ static void window_look(struct window *window, const uint8_t *bytes)
     float all = chance_of(bytes, size, 1, 0), most = 0;
 
     for (unsigned stride = 1; stride < STRIDES; stride++)
-        for (unsigned residue = 0; residue < 1u << stride; residue++) {
+        for (unsigned residue = 0; residue < 1u << stride && residue < size; residue++) {
             float chance = chance_of(bytes + residue, size - residue, 1u << stride, 0);
 
             if (chance > most * 1.3f && chance < 0.8f) {

@@ -407,7 +407,11 @@ static void code_window(struct delta_coder *coder, struct delta_block *block)
 static void write_table(struct delta_coder *coder, struct delta_coded *coded)
 {
     size_t size = delta_table_write(coder->runs, coder->count, coder->table);
-    size_t small = squeeze(coder, coder->maker->thorough ? 19 : 6, coder->table, size, coder->table_coded);
+    size_t small = squeeze(coder, 6, coder->table, size, coder->table_coded);
+    size_t better = coder->maker->thorough ? squeeze(coder, 19, coder->table, size, coder->trial) : SIZE_MAX;
+
+    if (better < small) /* a higher level is not always better */
+        memcpy(coder->table_coded, coder->trial, small = better);
     coded->table = small < size ? coder->table_coded : coder->table;
     coded->block.table = (struct delta_stream){.coding = small < size ? DELTA_ZSTD : DELTA_RAW,
                                                .element = 1,

@@ -218,16 +218,29 @@ static int64_t fine_find(const struct fine_table *table, const uint8_t *bytes)
     return ((int64_t)table->slots[hash_at(bytes, table->width) >> (64 - table->bits)] - 1) * table->step;
 }
 
+#define CROWD (1 << 18) /* 8 MiB of matches, and twice as much of pieces made of them */
 struct fine {
     struct delta_maker *maker;
     struct fine_table tables[2]; /* the longer first */
     size_t table_count;
     int64_t shortest;  /* match that is taken */
     int64_t split;     /* equal bytes between differences that are worth a copy of their own */
+    size_t crowded;    /* so many found are many */
     unsigned patience; /* a power of two of misses after which steps grow; 0: never */
     struct delta_matches found;
     int64_t done, diagonal, end; /* of the gap that is looked through */
 };
+
+/* The more there are, the longer a match must be: what is kept of them in memory has a bound. */
+static void fine_add(struct fine *fine, const struct delta_match *match)
+{
+    delta_match_add(&fine->found, match);
+    if (fine->found.count < fine->crowded)
+        return;
+    fine->crowded += CROWD;
+    fine->shortest *= 4;
+    fine->split *= 4;
+}
 
 /* How many bytes are equal anyway when the match before is carried on. */
 static int64_t equal_on(const struct delta_maker *maker, int64_t diagonal, int64_t at, int64_t length)
@@ -262,7 +275,7 @@ static bool fine_take(struct fine *fine, int64_t at, int64_t place)
     if (match.place - match.at != fine->diagonal && match.length < 4096 &&
         equal_on(maker, fine->diagonal, match.at, match.length) > match.length - 8)
         return false;
-    delta_match_add(&fine->found, &match);
+    fine_add(fine, &match);
     fine->done = match.at + match.length;
     fine->diagonal = match.place - match.at;
     return true;
@@ -278,8 +291,7 @@ static int64_t fine_stay(struct fine *fine, int64_t at, int64_t on)
     ahead = (int64_t)delta_same_forward(maker->new.bytes + at, maker->old.bytes + on, (size_t)ahead);
     back = (int64_t)delta_same_backward(maker->new.bytes + at, maker->old.bytes + on, (size_t)back);
     if (back + ahead >= fine->split) {
-        delta_match_add(&fine->found,
-                        &(struct delta_match){.at = at - back, .place = on - back, .length = back + ahead});
+        fine_add(fine, &(struct delta_match){.at = at - back, .place = on - back, .length = back + ahead});
         fine->done = at + ahead;
     }
     return at + ahead;
@@ -340,7 +352,7 @@ static void fine_tables(struct fine *fine)
 
 void delta_match_fine(struct delta_maker *maker)
 {
-    struct fine fine = {.maker = maker};
+    struct fine fine = {.maker = maker, .crowded = 2 * CROWD};
     struct delta_matches coarse = maker->matches;
     int64_t open = maker->new.length;
 
