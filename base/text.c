@@ -51,7 +51,8 @@ static bool make_room(struct text *text, size_t more)
 
 void text_reserve(struct text *text, size_t more)
 {
-    make_room(text, more);
+    if (make_room(text, more))
+        text->bytes[text->size] = '\0';
 }
 
 void text_add(struct text *text, const void *bytes, size_t size)

@@ -111,16 +111,17 @@ static void tell_audit(const struct exchange *exchange)
         events_send(request->console->events, "audit", "{}");
 }
 
-/* What the peer still sends is read for two seconds, so that it sees our answer instead of a reset. */
-static void linger(struct exchange *exchange)
+/* What the peer still sends is read for two seconds, so that it sees our answer instead of a reset. True when
+ * nothing is left. */
+static bool linger(struct exchange *exchange)
 {
     int64_t rest = exchange->request.content_length - exchange->body_read;
     char *bytes;
 
     if (rest <= 0 || exchange->expects_continue)
-        return;
+        return rest <= 0;
     bytes = arena_alloc(&exchange->arena, BODY_PIECE);
-    watch_deadline(exchange->port, exchange->watched, 2000);
+    watch_deadline(exchange->port, exchange->watched, LINGER_MS);
     while (rest > 0) {
         int got = mg_read(exchange->request.connection, bytes, rest < BODY_PIECE ? (size_t)rest : BODY_PIECE);
 
@@ -128,6 +129,8 @@ static void linger(struct exchange *exchange)
             break;
         rest -= got;
     }
+    watch_deadline(exchange->port, exchange->watched, 0);
+    return rest <= 0;
 }
 
 static void exchange_end(struct exchange *exchange)
@@ -140,12 +143,8 @@ static void exchange_end(struct exchange *exchange)
         error_set(&err, ERROR_SYSTEM, "The handler gave no answer");
         answer_error(&exchange->request, &err);
     }
-    if (exchange->request.content_length > exchange->body_read)
-        exchange->closes = true;
-    if (exchange->closes) {
-        linger(exchange);
+    if (!linger(exchange) || exchange->closes || watch_late(exchange->watched))
         mg_disable_connection_keep_alive(exchange->request.connection);
-    }
     watch_deadline(port, exchange->watched, 0);
     port->requests++;
     if (exchange->status >= 500)
@@ -179,7 +178,7 @@ static int begin_request(struct mg_connection *connection)
 
     exchange_init(&exchange, connection);
     exchange.port->in_flight++;
-    watch_request(exchange.port, exchange.watched, exchange.info);
+    watch_request(exchange.port, exchange.watched, connection);
     exchange_run(&exchange);
     int status = exchange.status ? exchange.status : 500;
     exchange_end(&exchange);
@@ -346,6 +345,7 @@ struct server *server_start(struct console *console, const struct server_options
 
     if (!server)
         abort();
+    request_prepare();
     server->console = console;
     server->ports[0] =
         (struct port){.server = server, .listener = LISTENER_PEOPLE, .threads = PEOPLE_THREADS};

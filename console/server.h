@@ -101,7 +101,7 @@ struct file_answer {
     _Atomic int64_t *sent;  /* the bytes of the file that were sent are added here; NULL: not counted */
     const char *attachment; /* file name for Content-Disposition, plus CSP sandbox; NULL: inline */
 };
-/* GET and HEAD with one Range, If-Range, If-None-Match. Own sender: the kernel's where there is no TLS. */
+/* GET and HEAD with one Range, If-Range, If-None-Match. Own sender. */
 void answer_file(struct request *request, const struct file_answer *file);
 /* An answer of a known length that is made while it is sent, as an attachment. Begin sends the head: false
  * when the peer is gone or only asked for the head. Then pieces; whoever sends fewer bytes than promised says

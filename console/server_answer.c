@@ -4,10 +4,8 @@
 #include "console/console.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sendfile.h>
 #include <unistd.h>
 
 #define BROWSER_HEADERS                                                                                      \
@@ -18,8 +16,7 @@
     "img-src 'self' blob: data:; font-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "  \
     "frame-ancestors 'none'; require-trusted-types-for 'script'\r\n"
 
-#define PLAIN_PIECE (1 << 20) /* of a file, by one call of the kernel */
-#define TLS_PIECE (64 << 10)  /* stays in the processor's cache while it is encrypted */
+#define FILE_PIECE (64 << 10) /* stays in the processor's cache while it is encrypted */
 #define HEAD_USUAL 1024       /* bytes of the headers that we set ourselves, at most */
 
 struct status_text {
@@ -98,7 +95,7 @@ static void put_head(struct exchange *exchange, struct text *out, int status, co
                      int64_t size)
 {
     exchange->status = status;
-    if (size < 0 || !request_drain(exchange))
+    if (size < 0 || !request_may_drain(exchange) || watch_late(exchange->watched))
         exchange->closes = true;
     text_reserve(out, HEAD_USUAL + exchange->headers.size);
     text_puts(out, "HTTP/1.1 ");
@@ -307,43 +304,16 @@ static const char *attachment_name(struct arena *arena, const char *name)
     return arena_strdup(arena, text_string(&out));
 }
 
-/* A piece of a file by the kernel, straight into the socket: the peer's slowness ends as in send_piece. */
-static ssize_t send_plain(struct exchange *exchange, int fd, int64_t from, size_t room)
-{
-    int out = watch_socket(exchange->watched);
-    struct pollfd writable = {.fd = out, .events = POLLOUT};
-    off_t at = from;
-    ssize_t sent;
-
-    watch_deadline(exchange->port, exchange->watched, 30000 + (int64_t)room);
-    while ((sent = sendfile(out, fd, &at, room)) < 0 && (errno == EAGAIN || errno == EINTR))
-        if (poll(&writable, 1, -1) < 0 && errno != EINTR)
-            break;
-    watch_deadline(exchange->port, exchange->watched, 0);
-    return sent;
-}
-
-/* The same through our memory, for TLS. */
-static ssize_t send_copied(struct exchange *exchange, int fd, int64_t from, char *bytes, size_t room)
-{
-    ssize_t got = pread(fd, bytes, room, from);
-
-    return got > 0 && send_piece(exchange, bytes, (size_t)got) ? got : -1;
-}
-
 static void send_file(struct exchange *exchange, const struct file_answer *file, int64_t from, int64_t to)
 {
-    bool plain = !exchange->port->tls && watch_socket(exchange->watched) >= 0;
-    int64_t piece = plain ? PLAIN_PIECE : TLS_PIECE;
-    char *bytes = plain ? NULL : arena_alloc(&exchange->arena, TLS_PIECE);
+    char *bytes = arena_alloc(&exchange->arena, FILE_PIECE);
 
     while (from < to) {
-        size_t room = (size_t)(to - from < piece ? to - from : piece);
-        ssize_t got = plain ? send_plain(exchange, file->fd, from, room)
-                            : send_copied(exchange, file->fd, from, bytes, room);
+        size_t room = to - from < FILE_PIECE ? (size_t)(to - from) : FILE_PIECE;
+        ssize_t got = pread(file->fd, bytes, room, from);
 
         /* The length is promised already: a file that cannot be read on ends the connection. */
-        if (got <= 0) {
+        if (got <= 0 || !send_piece(exchange, bytes, (size_t)got)) {
             exchange->closes = true;
             return;
         }

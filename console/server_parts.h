@@ -15,10 +15,10 @@
 #define BODY_WHOLE_MS 10000 /* for a body read whole, plus its size at BODY_BYTES_PER_MS */
 #define BODY_BYTES_PER_MS 16
 #define ANSWER_PIECE (256 << 10)
-/* A body that is left unread ends its connection, but for a small one that comes at once: a device whose
- * session a restart has ended would pay a TLS handshake for hearing so. */
+/* A body that is left unread ends its connection, but for a small one that comes while the answer is on its
+ * way: a device whose session a restart has ended would pay a TLS handshake for hearing so. */
 #define DRAIN_MOST (64 << 10)
-#define DRAIN_MS 1000
+#define LINGER_MS 2000
 #define SEGMENTS_MOST 64
 
 struct watched;
@@ -78,9 +78,11 @@ bool request_route(struct exchange *exchange);
 bool request_allowed(struct exchange *exchange);
 /* The body's limit; reads it whole unless the route streams. Answers and returns false. */
 bool request_take_body(struct exchange *exchange);
-/* Takes what is left of a small body, before the answer says whether the connection goes on. False when it
- * cannot: it is large, late, or would have to be asked for. */
-bool request_drain(struct exchange *exchange);
+/* Whether the connection may go on once what is left of the body has come: it is small, and need not be asked
+ * for. */
+bool request_may_drain(const struct exchange *exchange);
+/* Before the first request: ends the program when routes[] has more rows than there is room for. */
+void request_prepare(void);
 /* Decodes %XX of one path segment or query part ('+' stays). NULL when malformed, not UTF-8 or with control
  * characters. */
 char *percent_decode(struct arena *arena, const char *text, size_t size);
@@ -100,10 +102,11 @@ void watch_end(struct server *server);
 struct watched *watch_add(struct port *port);
 void watch_remove(struct port *port, struct watched *watched);
 void watch_deadline(struct port *port, struct watched *watched, int64_t in_ms); /* 0: none */
+/* A deadline passed: the connection takes no more bytes and ends with its answer. */
+bool watch_late(const struct watched *watched);
 /* A request begins; at the first one the socket is looked for. Then it is over and the connection waits. */
-void watch_request(struct port *port, struct watched *watched, const struct mg_request_info *info);
+void watch_request(struct port *port, struct watched *watched, const struct mg_connection *connection);
 void watch_idle(struct port *port, struct watched *watched);
-int watch_socket(const struct watched *watched); /* civetweb's; -1: it was not found */
 bool watch_peer_gone(struct port *port, struct watched *watched);
 /* Shuts down all connections that are between requests (`all`: every one). */
 void watch_shut(struct server *server, bool all);

@@ -1,11 +1,10 @@
 #include "console/server_parts.h"
 
-#include "base/clock.h"
+#include "base/log.h"
 #include "console/console.h"
 #include "console/fleet.h"
 #include "console/people.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -265,9 +264,17 @@ static pthread_once_t segments_once = PTHREAD_ONCE_INIT;
 static void segments_count(void)
 {
     for (size_t i = 0; routes[i].method; i++) {
-        assert(i < ROUTES_MOST);
+        if (i == ROUTES_MOST) {
+            log_event(LOG_ERROR, "routes", "text=There are more than %d rows", ROUTES_MOST);
+            abort();
+        }
         segments_of[i] = row_segments(&routes[i]);
     }
+}
+
+void request_prepare(void)
+{
+    pthread_once(&segments_once, segments_count);
 }
 
 /* Most rows are no match by their number of segments already. */
@@ -283,8 +290,6 @@ bool request_route(struct exchange *exchange)
 {
     struct path path;
     char allow[64] = "";
-
-    pthread_once(&segments_once, segments_count);
 
     if (!path_split(exchange, &path))
         return refuse(exchange, 400, "The path is malformed");
@@ -559,21 +564,11 @@ bool request_take_body(struct exchange *exchange)
     return read_whole(exchange);
 }
 
-bool request_drain(struct exchange *exchange)
+bool request_may_drain(const struct exchange *exchange)
 {
     int64_t rest = exchange->request.content_length - exchange->body_read;
-    char bytes[4096];
-    long got = 1;
 
-    if (rest <= 0)
-        return true;
-    if (exchange->closes || exchange->expects_continue || rest > DRAIN_MOST)
-        return false;
-    watch_deadline(exchange->port, exchange->watched, DRAIN_MS);
-    while (exchange->request.content_length > exchange->body_read && got > 0)
-        got = body_piece(exchange, bytes, sizeof(bytes));
-    watch_deadline(exchange->port, exchange->watched, 0);
-    return got > 0;
+    return rest <= 0 || (!exchange->closes && !exchange->expects_continue && rest <= DRAIN_MOST);
 }
 
 const struct json *request_json(struct request *request, const struct json_limits *limits, struct error *err)

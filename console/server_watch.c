@@ -15,47 +15,90 @@
 #define IDLE_LEAST_MS 1000  /* a connection is left alone for so long even when threads run short */
 #define LATE_ANSWER_MS 3000 /* for the sentence that says so */
 #define FD_SEARCHED 8192
+#define FD_PART 256
 
 /* The list is under server->lock. What a request says many times is atomic instead: one lock for all
  * connections was what they waited for. */
 struct watched {
     struct watched *next, **link;
     atomic_int fd; /* civetweb's socket; -1 before the first request, whose headers civetweb bounds itself */
-    _Atomic int64_t deadline_ms; /* of clock_boot_ms; 0: none */
-    bool
-        late; /* the deadline passed: no more bytes are taken, an answer may still be sent; the watch's own */
+    /* Of clock_boot_ms; 0: none. Below 0: it passed and the watch has taken it, for an answer there is time
+     * until its negative. */
+    _Atomic int64_t deadline_ms;
+    bool cut;  /* the watch's own: no more bytes are taken, an answer may still be sent */
+    bool late; /* the connection's thread's own: it has seen that the watch took a deadline */
     _Atomic int64_t idle_since; /* 0: a request is being handled */
 };
 
-static bool is_peer(int fd, const struct mg_request_info *info)
-{
-    struct sockaddr_in peer, own;
-    socklen_t size = sizeof(peer);
-    char address[INET_ADDRSTRLEN];
+/* The two ends of a connection, in the order of the network: no two live connections have both the same. */
+struct ends {
+    struct in_addr peer, own;
+    in_port_t peer_port, own_port;
+};
 
-    if (getpeername(fd, (struct sockaddr *)&peer, &size) != 0 || peer.sin_family != AF_INET ||
-        ntohs(peer.sin_port) != info->remote_port)
+/* Civetweb tells the address that the connection came to only in a link to it, "http://192.0.2.1:8080/…". The
+ * link may be cut: its beginning is enough. */
+static bool ends_of(const struct mg_connection *connection, struct ends *ends)
+{
+    const struct mg_request_info *info = mg_get_request_info(connection);
+    char link[64] = "";
+
+    mg_get_request_link(connection, link, sizeof(link));
+    char *own = strstr(link, "://");
+    if (!own)
         return false;
-    size = sizeof(own);
-    if (getsockname(fd, (struct sockaddr *)&own, &size) != 0 || ntohs(own.sin_port) != info->server_port)
-        return false;
-    return inet_ntop(AF_INET, &peer.sin_addr, address, sizeof(address)) &&
-           strcmp(address, info->remote_addr) == 0;
+    own += 3;
+    own[strspn(own, "0123456789.")] = '\0';
+    ends->peer_port = htons((in_port_t)info->remote_port);
+    ends->own_port = htons((in_port_t)info->server_port);
+    return inet_pton(AF_INET, own, &ends->own) == 1 &&
+           inet_pton(AF_INET, info->remote_addr, &ends->peer) == 1;
 }
 
-/* The four-tuple of a live connection is unique, so one descriptor fits. A new connection mostly gets the
- * number of the one that ended last. */
-static int find_socket(struct port *port, const struct mg_request_info *info)
+static bool has_ends(int fd, const struct ends *ends)
 {
+    struct sockaddr_in address;
+    socklen_t size = sizeof(address);
+
+    if (getpeername(fd, (struct sockaddr *)&address, &size) != 0 || address.sin_family != AF_INET ||
+        address.sin_port != ends->peer_port || address.sin_addr.s_addr != ends->peer.s_addr)
+        return false;
+    size = sizeof(address);
+    return getsockname(fd, (struct sockaddr *)&address, &size) == 0 && address.sin_port == ends->own_port &&
+           address.sin_addr.s_addr == ends->own.s_addr;
+}
+
+/* Should two fit after all, neither is taken: a wrong one would cut somebody else off. */
+static int search_sockets(const struct ends *ends)
+{
+    struct pollfd part[FD_PART];
+    int found = -1;
+
+    for (int from = 0; from < FD_SEARCHED; from += FD_PART) {
+        for (int i = 0; i < FD_PART; i++)
+            part[i] = (struct pollfd){.fd = from + i};
+        poll(part, FD_PART, 0); /* only to pass over what is not open, many at once */
+        for (int i = 0; i < FD_PART; i++) {
+            if ((part[i].revents & POLLNVAL) || !has_ends(part[i].fd, ends))
+                continue;
+            if (found >= 0)
+                return -1;
+            found = part[i].fd;
+        }
+    }
+    return found;
+}
+
+/* A new connection mostly gets the number of the one that ended last. Both of its ends are compared, which
+ * one live connection has, so the search would find the same. */
+static int find_socket(struct port *port, const struct mg_connection *connection)
+{
+    struct ends ends;
     int freed = port->freed_fd;
 
-    if (freed >= 3 && is_peer(freed, info))
-        return freed;
-    for (int fd = 3; fd < FD_SEARCHED; fd++) {
-        if (is_peer(fd, info))
-            return fd;
-    }
-    return -1;
+    if (!ends_of(connection, &ends))
+        return -1;
+    return freed > 0 && has_ends(freed, &ends) ? freed : search_sockets(&ends);
 }
 
 struct watched *watch_add(struct port *port)
@@ -94,16 +137,21 @@ void watch_remove(struct port *port, struct watched *watched)
 void watch_deadline(struct port *port, struct watched *watched, int64_t in_ms)
 {
     (void)port;
-    if (watched)
-        watched->deadline_ms = in_ms ? clock_boot_ms() + in_ms : 0;
+    if (watched && atomic_exchange(&watched->deadline_ms, in_ms ? clock_boot_ms() + in_ms : 0) < 0)
+        watched->late = true;
 }
 
-void watch_request(struct port *port, struct watched *watched, const struct mg_request_info *info)
+bool watch_late(const struct watched *watched)
+{
+    return watched && (watched->late || watched->deadline_ms < 0);
+}
+
+void watch_request(struct port *port, struct watched *watched, const struct mg_connection *connection)
 {
     if (!watched)
         return;
     if (watched->fd < 0) /* only this thread writes it */
-        watched->fd = find_socket(port, info);
+        watched->fd = find_socket(port, connection);
     watched->idle_since = 0;
 }
 
@@ -112,11 +160,6 @@ void watch_idle(struct port *port, struct watched *watched)
     (void)port;
     if (watched)
         watched->idle_since = clock_boot_ms();
-}
-
-int watch_socket(const struct watched *watched)
-{
-    return watched ? watched->fd : -1;
 }
 
 bool watch_peer_gone(struct port *port, struct watched *watched)
@@ -140,16 +183,18 @@ static void shut_late(struct port *port, int64_t now)
     for (struct watched *w = port->connections; w; w = w->next) {
         int64_t deadline = w->deadline_ms;
 
-        if (!deadline || deadline > now)
+        if (!deadline || (deadline < 0 ? -deadline : deadline) > now)
             continue;
-        if (w->late || w->fd < 0) {
+        if (w->cut || w->fd < 0) {
             shut(w);
             continue;
         }
+        /* Taken first: when its thread has come back meanwhile nothing happens, and when it comes back from
+         * here on it sees that this connection is to end. */
+        if (!atomic_compare_exchange_strong(&w->deadline_ms, &deadline, -(now + LATE_ANSWER_MS)))
+            continue;
         shutdown(w->fd, SHUT_RD);
-        w->late = true;
-        /* Not over what its thread has set meanwhile. */
-        atomic_compare_exchange_strong(&w->deadline_ms, &deadline, now + LATE_ANSWER_MS);
+        w->cut = true;
     }
 }
 

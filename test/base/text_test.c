@@ -22,6 +22,24 @@ static void text_grows_and_stays_terminated(void **state)
     assert_string_equal(text_string(&text), "");
 }
 
+static void room_that_was_taken_in_advance_is_an_empty_string(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size < 4000; size *= 2) {
+        struct text used, text;
+
+        text_init(&used, 0);
+        text_reserve(&used, size);
+        for (size_t i = 0; i < size; i++)
+            text_putc(&used, 'x');
+        text_end(&used); /* so that the memory is no fresh one */
+        text_init(&text, 0);
+        text_reserve(&text, size);
+        assert_string_equal(text_string(&text), "");
+        text_end(&text);
+    }
+}
+
 static void going_over_the_limit_is_remembered_and_drops_the_rest(void **state)
 {
     struct text text;
@@ -198,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_and_formatted_text_are_whole_wherever_the_room_ends),
         cmocka_unit_test(text_grows_and_stays_terminated),
+        cmocka_unit_test(room_that_was_taken_in_advance_is_an_empty_string),
         cmocka_unit_test(going_over_the_limit_is_remembered_and_drops_the_rest),
         cmocka_unit_test(hex_goes_there_and_back_and_is_strict),
         cmocka_unit_test(base64url_matches_rfc_4648),

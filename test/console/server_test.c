@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "console/serve.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +30,42 @@ static int stop(void **state)
     (void)state;
     serving_stop(&world);
     return 0;
+}
+
+/* The same console, open at each address of this machine. */
+static void serving_everywhere(struct serving *serving)
+{
+    serving_start(serving);
+    serving_end(serving);
+    serving->everywhere = true;
+    serving_again(serving);
+}
+
+/* From this port of 127.0.0.1 (0: any, which it becomes) to the people's port at `to`. */
+static int connect_from(const struct serving *serving, in_port_t *from, const char *to)
+{
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in peer = {.sin_family = AF_INET, .sin_port = htons((in_port_t)serving->people_port)};
+    socklen_t size = sizeof(own);
+    const int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    own.sin_port = *from;
+    assert_int_equal(inet_pton(AF_INET, to, &peer.sin_addr), 1);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&peer, sizeof(peer)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&own, &size), 0);
+    *from = own.sin_port;
+    return fd;
+}
+
+/* One answer, by its Content-Length, on a connection that goes on or not. */
+static void receive_answer(int fd, struct text *answer)
+{
+    text_clear(answer);
+    while (!people_answer_whole(answer) && people_receive_some(fd, 20000, answer))
+        ;
 }
 
 /* Sends, expects this status, and whether the connection ends with the answer. */
@@ -218,6 +256,62 @@ static void a_refused_request_whose_body_does_not_come_holds_nobody(void **state
     assert_true(clock_boot_ms() - begun < 9000);
 }
 
+static void a_refusal_is_whole_before_the_body_has_come(void **state)
+{
+    TEXT(rest);
+    TEXT(answer);
+    FD(fd) = people_connect(&world);
+
+    (void)state;
+    people_send(fd, "POST /api/v1/claims HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n\r\nhello");
+    receive_answer(fd, &answer);
+    assert_int_equal(answer_status(&answer), 401);
+    assert_true(people_answer_whole(&answer));
+    int64_t answered = clock_boot_ms();
+    assert_non_null(strstr(text_string(&answer), "Connection: keep-alive\r\n"));
+    assert_non_null(strstr(text_string(&answer), "\"request_id\""));
+    for (int i = 5; i < 65536; i++)
+        text_putc(&rest, 'G');
+    people_send(fd, text_string(&rest));
+    /* What is left of it was late where the machine was too busy for us. */
+    if (clock_boot_ms() - answered > 1500)
+        return;
+    people_send(fd, GET "\r\n");
+    receive_answer(fd, &answer);
+    assert_int_equal(answer_status(&answer), 200);
+}
+
+/* Two connections that differ by nothing but the address that they came to. */
+static void a_late_connection_is_ended_and_no_other_one(void **state)
+{
+    struct serving own;
+    in_port_t from = 0;
+    TEXT(answer);
+
+    (void)state;
+    serving_everywhere(&own);
+    for (int late = 0; late < 2; late++) {
+        FD(first) = connect_from(&own, &from, "127.0.0.1");
+        FD(second) = connect_from(&own, &from, "127.0.0.2");
+        int slow = late ? second : first, healthy = late ? first : second;
+
+        people_send(healthy, GET "\r\n");
+        receive_answer(healthy, &answer);
+        assert_int_equal(answer_status(&answer), 200);
+        people_send(slow, "POST /api/v1/claims HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhell");
+        receive_answer(slow, &answer);
+        assert_int_equal(answer_status(&answer), 401);
+        while (people_receive_some(slow, 6000, &answer))
+            ;
+        assert_int_equal(recv(slow, (char[1]){0}, 1, MSG_DONTWAIT), 0); /* its end has come */
+        people_send(healthy, GET "\r\n");
+        receive_answer(healthy, &answer);
+        assert_int_equal(answer_status(&answer), 200);
+        from = 0;
+    }
+    serving_stop(&own);
+}
+
 static void a_body_at_a_byte_a_second_is_ended_at_the_limit(void **state)
 {
     int64_t began = clock_boot_ms();
@@ -372,6 +466,8 @@ int main(void)
         cmocka_unit_test(a_body_over_the_limit_is_refused_before_it_is_read),
         cmocka_unit_test(a_refused_request_with_a_small_body_keeps_its_connection),
         cmocka_unit_test(a_refused_request_whose_body_does_not_come_holds_nobody),
+        cmocka_unit_test(a_refusal_is_whole_before_the_body_has_come),
+        cmocka_unit_test(a_late_connection_is_ended_and_no_other_one),
         cmocka_unit_test(a_body_at_a_byte_a_second_is_ended_at_the_limit),
         cmocka_unit_test(idle_connections_do_not_keep_others_out),
         cmocka_unit_test(at_most_forty_pages_watch_events_and_others_go_on),

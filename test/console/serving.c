@@ -64,7 +64,7 @@ void people_send(int fd, const char *text)
     }
 }
 
-static bool receive_some(int fd, int ms, struct text *out)
+bool people_receive_some(int fd, int ms, struct text *out)
 {
     struct pollfd ready = {.fd = fd, .events = POLLIN};
     char bytes[4096];
@@ -80,11 +80,11 @@ static bool receive_some(int fd, int ms, struct text *out)
 
 void people_receive(int fd, int ms, struct text *out)
 {
-    while (receive_some(fd, ms, out))
+    while (people_receive_some(fd, ms, out))
         ;
 }
 
-static bool is_whole(const struct text *answer)
+bool people_answer_whole(const struct text *answer)
 {
     const char *end = strstr(text_string(answer), "\r\n\r\n");
     const char *length = strstr(text_string(answer), "Content-Length: ");
@@ -101,7 +101,7 @@ void people_ask(const struct serving *serving, const char *request, struct text 
 
     text_clear(answer);
     people_send(fd, request);
-    while (!is_whole(answer) && receive_some(fd, PATIENCE_MS, answer))
+    while (!people_answer_whole(answer) && people_receive_some(fd, PATIENCE_MS, answer))
         ;
 }
 
@@ -146,7 +146,8 @@ void serving_again(struct serving *serving)
     char listen[32], device_listen[32], password[112];
     int output[2];
 
-    snprintf(listen, sizeof(listen), "127.0.0.1:%d", serving->people_port);
+    snprintf(listen, sizeof(listen), "%s:%d", serving->everywhere ? "0.0.0.0" : "127.0.0.1",
+             serving->people_port);
     snprintf(device_listen, sizeof(device_listen), "127.0.0.1:%d", serving->device_port);
     snprintf(password, sizeof(password), "%s/password", serving->scratch.path);
     assert_int_equal(pipe2(output, O_CLOEXEC | O_NONBLOCK), 0);

@@ -15,6 +15,7 @@ struct serving {
     struct scratch scratch;
     char data[96], url[64], token[64]; /* token: an API token of the administrator */
     int people_port, device_port;
+    bool everywhere; /* the people's port is open at each address of this machine; set before a start */
     pid_t pid;
     int output; /* the process's standard output and error */
 };
@@ -34,6 +35,9 @@ int people_connect(const struct serving *serving);
 void people_send(int fd, const char *text);
 /* Reads until the peer closes or `ms` pass without a byte. */
 void people_receive(int fd, int ms, struct text *out);
+/* Adds what comes within `ms`; false when nothing does or the peer closed. */
+bool people_receive_some(int fd, int ms, struct text *out);
+bool people_answer_whole(const struct text *answer); /* by its Content-Length */
 /* Sends one request and reads its answer, until it is whole by its Content-Length or the connection ends. */
 void people_ask(const struct serving *serving, const char *request, struct text *answer);
 int answer_status(const struct text *answer);
