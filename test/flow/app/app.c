@@ -6,7 +6,7 @@
  *
  * An asset's file VERSION holds one line; every line of every file of the asset must be that line. FILE gets,
  * renamed into place ten times a second:
- * {"pid","version","set","evaluations","failures","wrong","adoptions","longest_gap_ms"}. */
+ * {"pid","version","set","evaluations","failures","wrong","adoptions","rejections","longest_gap_ms"}. */
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -32,7 +32,7 @@ struct app {
     int socket, set_fd;
     char set[64], version[128], line[65536];
     size_t filled;
-    long evaluations, failures, wrong, adoptions;
+    long evaluations, failures, wrong, adoptions, rejections;
     int64_t longest_gap_ms, last_ms, told_ms;
 };
 
@@ -103,9 +103,9 @@ static void status_write(struct app *app)
     fprintf(
         file,
         "{\"pid\":%ld,\"version\":\"%s\",\"set\":\"%s\",\"evaluations\":%ld,\"failures\":%ld,\"wrong\":%ld,"
-        "\"adoptions\":%ld,\"longest_gap_ms\":%lld}\n",
+        "\"adoptions\":%ld,\"rejections\":%ld,\"longest_gap_ms\":%lld}\n",
         (long)getpid(), app->version, app->set, app->evaluations, app->failures, app->wrong, app->adoptions,
-        (long long)app->longest_gap_ms);
+        app->rejections, (long long)app->longest_gap_ms);
     if (fclose(file) == 0)
         rename(part, app->status);
 }
@@ -145,6 +145,7 @@ static void adopt(struct app *app, const char *set, const char *path)
                    (!app->while_there || access(app->while_there, F_OK) == 0))) {
         if (fd >= 0)
             close(fd);
+        app->rejections++;
         answer(app, "rejected", set, "this version does not please the test");
         return;
     }
