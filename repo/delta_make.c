@@ -39,6 +39,7 @@ struct writer {
     struct delta_made *made;
     int64_t worth;
     int64_t every; /* 0: all is written. Otherwise only one span in so many is coded, and nothing written */
+    bool apart;    /* what comes next does not follow what came last */
     bool hopeless; /* samples say that no delta is worth it */
     double until;  /* CPU seconds of this thread; what is left then is coded as a quick delta is */
 };
@@ -90,13 +91,14 @@ static struct delta_run *next_run(struct writer *writer)
     struct delta_run *run = &writer->runs[writer->count++];
 
     *run = (struct delta_run){.at = writer->at, .place = INT64_MIN};
+    writer->apart = false;
     return run;
 }
 
 /* The run that takes the next part of a piece: the last one when what it has comes before this kind. */
 static struct delta_run *run_for(struct writer *writer, const struct delta_piece *piece)
 {
-    struct delta_run *last = writer->count ? &writer->runs[writer->count - 1] : NULL;
+    struct delta_run *last = writer->count && !writer->apart ? &writer->runs[writer->count - 1] : NULL;
 
     if (last && piece->kind == DELTA_FRESH)
         return last;
@@ -213,9 +215,10 @@ static bool write_sampled(struct writer *writer, struct delta_piece piece, struc
                 return false;
             continue;
         }
-        if (!end_block(writer, err))
-            return false;
-        writer->at = writer->expected = piece.at + part;
+        /* The block goes on behind it: many small blocks would each pay for a search in the old file. */
+        writer->at = piece.at + part;
+        writer->expected = INT64_MIN / 2;
+        writer->apart = true;
     }
     return true;
 }
@@ -283,6 +286,7 @@ static bool write_way(struct writer *writer, const struct delta_way *way, struct
     writer->count = 0;
     writer->at = writer->expected = 0;
     writer->out = writer->literal = 0;
+    writer->apart = false;
     delta_plan_make(maker);
     delta_plan_align(maker);
     return write_plan(writer, err);
