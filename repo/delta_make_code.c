@@ -67,11 +67,12 @@ static size_t squeeze(struct delta_coder *coder, int level, const uint8_t *bytes
     return ZSTD_isError(coded) ? SIZE_MAX : coded;
 }
 
-/* Sorted planes in many blocks of zstd: how likely each value is changes along them. */
+/* Each plane in blocks of zstd of its own, for its values are as likely as they are in no other; sorted ones
+ * in many, for along them that changes too. */
 static size_t squeeze_planes(struct delta_coder *coder, const struct delta_shape *shape)
 {
     bool sorted = shape->coding == DELTA_SORTED_DIFFERENCE || shape->coding == DELTA_SORTED_ORDERED;
-    size_t most = sorted ? SORTED_BLOCK : shape->size;
+    size_t plane = (shape->size + shape->element - 1) / shape->element, most = sorted ? SORTED_BLOCK : plane;
     ZSTD_inBuffer in = {coder->planes, 0, 0};
     ZSTD_outBuffer out = {coder->trial, coder->trial_room, 0};
 

@@ -116,6 +116,26 @@ static void weights_that_moved_are_found_behind_another_header_and_in_another_or
     check_weights(true);
 }
 
+/* Twelve of the lowest bits of each weight in a layer: no coding says them in less. */
+static void low_bits_that_changed_cost_what_they_are(void **state)
+{
+    struct two two = two_alike();
+
+    (void)state;
+    for (size_t i = 0; i + 4 <= SIZE; i += 4) {
+        float weight = weight_random(&two.random);
+        uint32_t bits;
+
+        memcpy(two.old.bytes + i, &weight, 4);
+        memcpy(&bits, &weight, 4);
+        bits ^= i < SIZE / 2 ? 0 : random_next(&two.random) & 0xfff;
+        memcpy(two.new.bytes + i, &bits, 4);
+    }
+    size_t least = SIZE / 2 * 12 / 32;
+    assert_in_range(length_of(&two.old, &two.new, DELTA_QUICK), least, least + least / 100);
+    two_free(&two);
+}
+
 /* One weight in a hundred: where they are costs as much as what they are. */
 static void a_few_weights_cost_no_more_thoroughly_than_quickly(void **state)
 {
@@ -260,6 +280,7 @@ int main(void)
         cmocka_unit_test(what_was_inserted_moved_or_doubled_costs_little),
         cmocka_unit_test(weights_that_moved_cost_half_wherever_they_begin),
         cmocka_unit_test(weights_that_moved_are_found_behind_another_header_and_in_another_order),
+        cmocka_unit_test(low_bits_that_changed_cost_what_they_are),
         cmocka_unit_test(a_few_weights_cost_no_more_thoroughly_than_quickly),
         cmocka_unit_test(text_that_was_edited_is_coded_by_its_words),
         cmocka_unit_test(what_has_nothing_in_common_is_given_up),
