@@ -76,10 +76,10 @@ AGENT_BASE := $(filter-out base/db.c base/db_%.c base/certificate.c,$(BASE))
 AGENT_REPO := $(foreach noun,name range manifest limits metadata order,$(filter repo/$(noun).c repo/$(noun)_%.c,$(REPO))) \
     $(filter repo/delta.c repo/delta_apply%.c repo/delta_coding%.c repo/packed.c,$(REPO))
 
-LIBS_BASE := libssl libcrypto sqlite3 libcurl
+LIBS_BASE := libssl libcrypto sqlite3
 LIBS_REPO := libgit2 libzstd $(LIBS_BASE)
 LIBS_DIAGNOSTICS := glib-2.0 $(LIBS_REPO)
-LIBS_AGENT := libssl libcrypto libcurl libzstd
+LIBS_AGENT := libssl libcrypto libzstd
 libraries = $$(pkg-config --libs $(1))
 # civetweb loads libssl.so and libcrypto.so by these names: console/tls/ssl.c says why ours must be there before.
 TLS := $(OUT)/lib/libssl.so $(OUT)/lib/libcrypto.so

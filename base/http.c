@@ -1,13 +1,12 @@
 #include "base/http.h"
 
 #include "base/clock.h"
+#include "base/http_curl.h"
 #include "base/json.h"
 #include "base/text.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +22,7 @@
 #define WAIT_CANCELLABLE_MS 100
 
 struct http {
+    const struct curl *curl;
     CURLM *multi; /* holds the connection */
     CURL *easy;
     CURLSH *share; /* holds the TLS sessions, which outlive the connection */
@@ -45,14 +45,6 @@ struct transfer {
     int header_lines;
 };
 
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-
-static void curl_start(void)
-{
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
-        abort();
-}
-
 static char *copy_or_null(const char *text)
 {
     char *copy = text ? strdup(text) : NULL;
@@ -73,16 +65,19 @@ static bool is_plain(const char *text)
 
 struct http *http_open(const struct http_options *options, struct error *err)
 {
-    pthread_once(&curl_once, curl_start);
     if (!options->base_url || !is_plain(options->base_url) ||
         (!string_starts(options->base_url, "https://") && !string_starts(options->base_url, "http://"))) {
         error_set(err, ERROR_INPUT, "\"%.200s\" is no http:// or https:// address",
                   options->base_url ? options->base_url : "");
         return NULL;
     }
+    const struct curl *curl = curl_load(err);
+    if (!curl)
+        return NULL;
     struct http *http = calloc(1, sizeof(*http));
     if (!http)
         abort();
+    http->curl = curl;
     http->base_url = copy_or_null(options->base_url);
     http->ca_file = copy_or_null(options->ca_file);
     http->user_agent = copy_or_null(options->user_agent);
@@ -91,12 +86,12 @@ struct http *http_open(const struct http_options *options, struct error *err)
     http->connect_timeout_ms = options->connect_timeout_ms ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     http->stall_timeout_ms = options->stall_timeout_ms ? options->stall_timeout_ms : STALL_TIMEOUT_MS;
     http->time_limit_ms = options->time_limit_ms;
-    http->multi = curl_multi_init();
-    http->easy = curl_easy_init();
-    http->share = curl_share_init();
+    http->multi = curl->multi_init();
+    http->easy = curl->easy_init();
+    http->share = curl->share_init();
     if (!http->multi || !http->easy || !http->share)
         abort();
-    curl_share_setopt(http->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+    curl->share_setopt(http->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
     return http;
 }
 
@@ -104,9 +99,10 @@ void http_close(struct http *http)
 {
     if (!http)
         return;
-    curl_multi_cleanup(http->multi);
-    curl_easy_cleanup(http->easy);
-    curl_share_cleanup(http->share);
+    const struct curl *curl = http->curl;
+    curl->multi_cleanup(http->multi);
+    curl->easy_cleanup(http->easy);
+    curl->share_cleanup(http->share);
     free(http->base_url);
     free(http->ca_file);
     free(http->user_agent);
@@ -115,8 +111,10 @@ void http_close(struct http *http)
 
 void http_disconnect(struct http *http)
 {
-    curl_multi_cleanup(http->multi);
-    http->multi = curl_multi_init();
+    const struct curl *curl = http->curl;
+
+    curl->multi_cleanup(http->multi);
+    http->multi = curl->multi_init();
     if (!http->multi)
         abort();
 }
@@ -171,13 +169,14 @@ static size_t on_header(char *line, size_t one, size_t size, void *context)
 
 static void take_facts(struct transfer *transfer)
 {
+    const struct curl *curl = transfer->http->curl;
     CURL *easy = transfer->http->easy;
     curl_off_t length = -1, retry_after = 0;
     long status = 0;
 
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-    curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after);
+    curl->easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+    curl->easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    curl->easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after);
     transfer->answer->status = (int)status;
     transfer->answer->content_length = length;
     transfer->answer->retry_after_s = retry_after;
@@ -275,78 +274,82 @@ static bool is_loopback(const char *url)
 
 static void set_connection(struct http *http)
 {
+    const struct curl *curl = http->curl;
     CURL *easy = http->easy;
 
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    curl_easy_setopt(easy, CURLOPT_SHARE, http->share);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 15L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)http->time_limit_ms);
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, http->user_agent);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, http->insecure ? 0L : 1L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, http->insecure ? 0L : 2L);
+    curl->easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl->easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl->easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl->easy_setopt(easy, CURLOPT_SHARE, http->share);
+    curl->easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl->easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
+    curl->easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 15L);
+    curl->easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms);
+    curl->easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)http->time_limit_ms);
+    curl->easy_setopt(easy, CURLOPT_USERAGENT, http->user_agent);
+    curl->easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, http->insecure ? 0L : 1L);
+    curl->easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, http->insecure ? 0L : 2L);
     if (is_loopback(http->base_url))
-        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+        curl->easy_setopt(easy, CURLOPT_PROXY, "");
     if (http->ca_file) {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
-        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+        curl->easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
+        curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);
     }
 }
 
 static void set_body(struct transfer *transfer)
 {
     const struct http_request *request = transfer->request;
+    const struct curl *curl = transfer->http->curl;
     CURL *easy = transfer->http->easy;
 
     if (string_is(request->method, "HEAD")) {
-        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+        curl->easy_setopt(easy, CURLOPT_NOBODY, 1L);
     } else if (request->body || string_is(request->method, "POST")) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                         (curl_off_t)(request->body ? request->body_size : 0));
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body ? request->body : "");
+        curl->easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                          (curl_off_t)(request->body ? request->body_size : 0));
+        curl->easy_setopt(easy, CURLOPT_POSTFIELDS, request->body ? request->body : "");
     }
     if (!request->body && request->body_fd > 0) {
-        curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-        curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body_length);
-        curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_upload);
-        curl_easy_setopt(easy, CURLOPT_READDATA, transfer);
-        curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
-        curl_easy_setopt(easy, CURLOPT_SEEKDATA, transfer);
-        curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 256L << 10);
+        curl->easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+        curl->easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->body_length);
+        curl->easy_setopt(easy, CURLOPT_READFUNCTION, on_upload);
+        curl->easy_setopt(easy, CURLOPT_READDATA, transfer);
+        curl->easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
+        curl->easy_setopt(easy, CURLOPT_SEEKDATA, transfer);
+        curl->easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 256L << 10);
     }
     if (!string_is(request->method, "HEAD"))
-        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+        curl->easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
 static struct curl_slist *set_headers(struct transfer *transfer, struct arena *arena)
 {
     const struct http_request *request = transfer->request;
+    const struct curl *curl = transfer->http->curl;
     bool has_body = request->body || request->body_fd > 0;
     struct curl_slist *headers = NULL;
 
     /* The server answers no 100 Continue to most, and waiting for it costs a second. */
-    headers = curl_slist_append(headers, "Expect:");
-    headers = curl_slist_append(headers, "Accept:");
+    headers = curl->slist_append(headers, "Expect:");
+    headers = curl->slist_append(headers, "Accept:");
     if (has_body)
-        headers = curl_slist_append(
+        headers = curl->slist_append(
             headers, arena_printf(arena, "Content-Type: %s",
                                   request->content_type ? request->content_type : "application/json"));
     else
-        headers = curl_slist_append(headers, "Content-Type:");
+        headers = curl->slist_append(headers, "Content-Type:");
     if (request->token)
-        headers = curl_slist_append(headers, arena_printf(arena, "Authorization: Bearer %s", request->token));
+        headers =
+            curl->slist_append(headers, arena_printf(arena, "Authorization: Bearer %s", request->token));
     for (const char *const *one = request->headers; one && *one; one++)
-        headers = curl_slist_append(headers, *one);
+        headers = curl->slist_append(headers, *one);
     if (request->range_from > 0)
-        headers = curl_slist_append(
+        headers = curl->slist_append(
             headers, arena_printf(arena, "Range: bytes=%lld-", (long long)request->range_from));
-    curl_easy_setopt(transfer->http->easy, CURLOPT_HTTPHEADER, headers);
+    curl->easy_setopt(transfer->http->easy, CURLOPT_HTTPHEADER, headers);
     return headers;
 }
 
@@ -377,13 +380,14 @@ static bool request_is_good(const struct http_request *request, struct error *er
 static bool run(struct transfer *transfer, CURLcode *code)
 {
     struct http *http = transfer->http;
+    const struct curl *curl = http->curl;
     const bool *cancel = transfer->request->cancel;
     int running = 1, left;
     CURLMsg *message;
 
     touch(transfer);
     for (;;) {
-        if (curl_multi_perform(http->multi, &running) != CURLM_OK)
+        if (curl->multi_perform(http->multi, &running) != CURLM_OK)
             return error_set(&transfer->failed, ERROR_SYSTEM, "the HTTP client failed");
         if (!running)
             break;
@@ -391,61 +395,62 @@ static bool run(struct transfer *transfer, CURLcode *code)
             return error_set(&transfer->failed, ERROR_SYSTEM, "cancelled");
         int64_t still = http->stall_timeout_ms - (clock_boot_ms() - transfer->moved_at_ms);
         curl_off_t connected = 0;
-        curl_easy_getinfo(http->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
+        curl->easy_getinfo(http->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
         if (connected == 0)
             still = WAIT_MS; /* connecting has its own limit */
         if (still <= 0)
             return error_set(&transfer->failed, ERROR_SYSTEM, "no byte for %d ms", http->stall_timeout_ms);
         int wait_ms = cancel ? WAIT_CANCELLABLE_MS : WAIT_MS;
-        if (curl_multi_poll(http->multi, NULL, 0, still < wait_ms ? (int)still : wait_ms, NULL) != CURLM_OK)
+        if (curl->multi_poll(http->multi, NULL, 0, still < wait_ms ? (int)still : wait_ms, NULL) != CURLM_OK)
             return error_set(&transfer->failed, ERROR_SYSTEM, "the HTTP client failed");
     }
     *code = CURLE_RECV_ERROR;
-    while ((message = curl_multi_info_read(http->multi, &left)))
+    while ((message = curl->multi_info_read(http->multi, &left)))
         if (message->msg == CURLMSG_DONE)
             *code = message->data.result;
     return true;
 }
 
-static bool curl_failed(CURLcode code, const char *reason, struct error *err)
+static bool curl_failed(const struct curl *curl, CURLcode code, const char *reason, struct error *err)
 {
     enum error_kind kind = ERROR_SYSTEM;
 
     if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_ISSUER_ERROR ||
         code == CURLE_SSL_INVALIDCERTSTATUS || code == CURLE_SSL_CACERT_BADFILE)
         kind = ERROR_UNTRUSTED;
-    return error_set(err, kind, "%s", *reason ? reason : curl_easy_strerror(code));
+    return error_set(err, kind, "%s", *reason ? reason : curl->easy_strerror(code));
 }
 
 static bool transfer_run(struct transfer *transfer, struct arena *arena, struct error *err)
 {
     struct http *http = transfer->http;
+    const struct curl *curl = http->curl;
     char reason[CURL_ERROR_SIZE] = "";
     CURLcode code = CURLE_OK;
 
-    curl_easy_reset(http->easy);
+    curl->easy_reset(http->easy);
     set_connection(http);
     set_body(transfer);
     struct curl_slist *headers = set_headers(transfer, arena);
-    curl_easy_setopt(http->easy, CURLOPT_URL,
-                     arena_printf(arena, "%s%s", http->base_url, transfer->request->path));
-    curl_easy_setopt(http->easy, CURLOPT_ERRORBUFFER, reason);
-    curl_easy_setopt(http->easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(http->easy, CURLOPT_HEADERDATA, transfer);
-    curl_easy_setopt(http->easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(http->easy, CURLOPT_WRITEDATA, transfer);
-    curl_multi_add_handle(http->multi, http->easy);
+    curl->easy_setopt(http->easy, CURLOPT_URL,
+                      arena_printf(arena, "%s%s", http->base_url, transfer->request->path));
+    curl->easy_setopt(http->easy, CURLOPT_ERRORBUFFER, reason);
+    curl->easy_setopt(http->easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl->easy_setopt(http->easy, CURLOPT_HEADERDATA, transfer);
+    curl->easy_setopt(http->easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl->easy_setopt(http->easy, CURLOPT_WRITEDATA, transfer);
+    curl->multi_add_handle(http->multi, http->easy);
     bool ran = run(transfer, &code);
     if (ran && code == CURLE_OK)
         take_facts(transfer);
-    curl_multi_remove_handle(http->multi, http->easy);
-    curl_easy_setopt(http->easy, CURLOPT_ERRORBUFFER, NULL);
-    curl_slist_free_all(headers);
+    curl->multi_remove_handle(http->multi, http->easy);
+    curl->easy_setopt(http->easy, CURLOPT_ERRORBUFFER, NULL);
+    curl->slist_free_all(headers);
     if (transfer->failed.kind) {
         *err = transfer->failed;
         return false;
     }
-    return code == CURLE_OK || curl_failed(code, reason, err);
+    return code == CURLE_OK || curl_failed(curl, code, reason, err);
 }
 
 bool http_send(struct http *http, const struct http_request *request, struct arena *arena,

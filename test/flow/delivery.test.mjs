@@ -36,6 +36,12 @@ before(async () => {
 });
 after(async () => { await world.close(); });
 
+test('the keeper has no library that talks to a network; the worker has', async () => {
+  const libraries = async (pid) => new Set((await readFile(`/proc/${pid}/maps`, 'utf8')).match(/\blib(curl|ssl|gnutls|ldap)\b/g));
+  assert.deepEqual([...await libraries(one.keeper())], []);
+  assert.ok((await libraries(one.agent.pid)).has('libcurl'));
+});
+
 test('a release to a group reaches its members alone, and ends for them alone', async () => {
   const made = await world.json('group', 'create', 'lab', '--device', 'cam-1');
   assert.deepEqual(made.members, ['cam-1']);
