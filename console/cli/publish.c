@@ -160,14 +160,15 @@ static bool payload_put(struct sender *sender, const struct payload *payload, in
     return error_add(&cli->err, "%s", payload->source);
 }
 
-/* Sends one file from where the console stopped; a cut connection is tried again from there. A small one is
- * sent without asking what is held of it: that would be half of the waiting. */
+/* Sends one file from where the console stopped. A cut connection is tried again from there, and what
+ * somebody else sends at the same time is waited for: as often as more of it is held than before, and then
+ * five times. A small one is sent without asking what is held of it: that would be half of the waiting. */
 static bool payload_send(struct sender *sender, const struct payload *payload)
 {
     struct cli *cli = &sender->cli;
     bool ask = payload->length > ASKED_FOR;
+    int64_t held = 0, seen = 0;
     for (int tries = 0;; tries++) {
-        int64_t held = 0;
         bool complete = false;
         cli->unreachable = 0;
         memset(&cli->err, 0, sizeof cli->err);
@@ -177,12 +178,16 @@ static bool payload_send(struct sender *sender, const struct payload *payload)
             if (payload_put(sender, payload, held <= payload->length ? held : 0))
                 return true;
         }
-        bool again = !ask && cli->err.kind == ERROR_CONFLICT; /* a part of it is held */
-        if ((!cli->unreachable && !again) || tries >= 4)
+        bool refused = cli->err.kind == ERROR_CONFLICT; /* a part of it is held, or comes right now */
+        if (held > seen) {
+            seen = held;
+            tries = 0;
+        }
+        if ((!cli->unreachable && !refused) || tries >= 4)
             return false;
+        if (ask)
+            usleep((useconds_t)(200000 << tries)); /* back-off before it is tried again */
         ask = true;
-        if (!again)
-            usleep((useconds_t)(200000 << tries)); /* back-off before the network is tried again */
     }
 }
 

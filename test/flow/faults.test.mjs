@@ -1,7 +1,9 @@
 // Bad input, cut connections, killed programs, full disks: a sentence for each, and nothing is lost.
 import { test, before, after } from 'node:test';
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { createHash, randomBytes } from 'node:crypto';
+import { request } from 'node:http';
 import { readFile, writeFile, mkdir, truncate } from 'node:fs/promises';
 import { World, until, run, path, build, isRoot } from './lib/locum.mjs';
 
@@ -49,6 +51,24 @@ test('an upload that is cut goes on where it stopped, a wrong or oversized one i
   assert.ok([400, 413].includes(answer.status), `${answer.status}`);
   answer = await put('/objects/nonsense?offset=0&length=10', wrong);
   assert.equal(answer.status, 400);
+});
+
+test('what somebody else sends at the same time is waited for', async () => {
+  const bytes = randomBytes(400000), hash = sha(bytes), half = 200000;
+  const other = request(`${world.url}/api/v1/objects/${hash}?offset=0&length=${bytes.length}`,
+    { method: 'PUT', headers: { authorization: `Bearer ${world.token}`, 'content-type': 'application/octet-stream', 'content-length': bytes.length } });
+  const answered = once(other, 'response');
+  other.write(bytes.subarray(0, half));
+  await until('half of it is there', async () => (await world.api('GET', `/objects/${hash}`)).held === half);
+  const publishing = world.publish('demo/together', '1.0.0', { 'a.bin': bytes });
+  const requests = async () => Number(/^locum_requests_total\{listener="people"\} (\d+)$/m.exec(await (await fetch(`${world.url}/metrics`, { headers: { authorization: `Bearer ${world.token}` } })).text())[1]);
+  const before = await requests();
+  let own = 0;
+  await Promise.race([publishing, until('it has been refused twice', async () => await requests() - before - ++own >= 4)]);
+  other.end(bytes.subarray(half));
+  const [{ statusCode }] = await answered;
+  assert.equal(statusCode, 200);
+  assert.equal((await publishing).already, false);
 });
 
 test('the console is killed while it publishes: afterwards the version is there whole or not at all, and it verifies', async () => {
