@@ -146,6 +146,8 @@ static bool match_asset(const struct filter *term, const struct looking *at)
             continue;
         if (term->comparison == CONTAINS)
             return strstr(running->version, term->value) != NULL;
+        if (term->comparison == EQUAL) /* versions are equal when their words are */
+            return !strcmp(running->version, term->value);
         return compared(term->comparison, version_compare(running->version, term->value));
     }
     return false;
