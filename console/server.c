@@ -121,7 +121,7 @@ static bool linger(struct exchange *exchange)
     if (rest <= 0 || exchange->expects_continue)
         return rest <= 0;
     bytes = arena_alloc(&exchange->arena, BODY_PIECE);
-    watch_deadline(exchange->port, exchange->watched, LINGER_MS);
+    watch_deadline(exchange->watched, LINGER_MS);
     while (rest > 0) {
         int got = mg_read(exchange->request.connection, bytes, rest < BODY_PIECE ? (size_t)rest : BODY_PIECE);
 
@@ -129,7 +129,7 @@ static bool linger(struct exchange *exchange)
             break;
         rest -= got;
     }
-    watch_deadline(exchange->port, exchange->watched, 0);
+    watch_deadline(exchange->watched, 0);
     return rest <= 0;
 }
 
@@ -145,7 +145,7 @@ static void exchange_end(struct exchange *exchange)
     }
     if (!linger(exchange) || exchange->closes || watch_late(exchange->watched))
         mg_disable_connection_keep_alive(exchange->request.connection);
-    watch_deadline(port, exchange->watched, 0);
+    watch_deadline(exchange->watched, 0);
     port->requests++;
     if (exchange->status >= 500)
         port->errors++;
@@ -190,7 +190,7 @@ static void end_request(const struct mg_connection *connection, int status)
     const struct mg_request_info *info = mg_get_request_info(connection);
 
     (void)status;
-    watch_idle(info->user_data, info->conn_data);
+    watch_idle(info->conn_data);
 }
 
 /* --- connections

@@ -73,10 +73,10 @@ void answer_header(struct request *request, const char *name, const char *value)
 /* Time for a piece of an answer: even a very slow peer takes 1 KiB a second. */
 static bool send_piece(struct exchange *exchange, const void *bytes, size_t size)
 {
-    watch_deadline(exchange->port, exchange->watched, 30000 + (int64_t)size);
+    watch_deadline(exchange->watched, 30000 + (int64_t)size);
     bool sent = mg_write(exchange->request.connection, bytes, size) == (int)size;
 
-    watch_deadline(exchange->port, exchange->watched, 0);
+    watch_deadline(exchange->watched, 0);
     if (!sent)
         exchange->closes = true;
     return sent;
@@ -422,5 +422,5 @@ bool answer_stream_alive(struct request *request)
 {
     struct exchange *exchange = exchange_of(request);
 
-    return !exchange->port->server->draining && !watch_peer_gone(exchange->port, exchange->watched);
+    return !exchange->port->server->draining && !watch_peer_gone(exchange->watched);
 }

@@ -101,13 +101,13 @@ bool watch_start(struct server *server, struct error *err);
 void watch_end(struct server *server);
 struct watched *watch_add(struct port *port);
 void watch_remove(struct port *port, struct watched *watched);
-void watch_deadline(struct port *port, struct watched *watched, int64_t in_ms); /* 0: none */
+void watch_deadline(struct watched *watched, int64_t in_ms); /* 0: none */
 /* A deadline passed: the connection takes no more bytes and ends with its answer. */
 bool watch_late(const struct watched *watched);
 /* A request begins; at the first one the socket is looked for. Then it is over and the connection waits. */
 void watch_request(struct port *port, struct watched *watched, const struct mg_connection *connection);
-void watch_idle(struct port *port, struct watched *watched);
-bool watch_peer_gone(struct port *port, struct watched *watched);
+void watch_idle(struct watched *watched);
+bool watch_peer_gone(struct watched *watched);
 /* Shuts down all connections that are between requests (`all`: every one). */
 void watch_shut(struct server *server, bool all);
 

@@ -522,9 +522,9 @@ long request_read(struct request *request, void *bytes, size_t room)
 {
     struct exchange *exchange = exchange_of(request);
 
-    watch_deadline(exchange->port, exchange->watched, BODY_PIECE_MS);
+    watch_deadline(exchange->watched, BODY_PIECE_MS);
     long got = body_piece(exchange, bytes, room);
-    watch_deadline(exchange->port, exchange->watched, 0);
+    watch_deadline(exchange->watched, 0);
     return got;
 }
 
@@ -535,10 +535,10 @@ static bool read_whole(struct exchange *exchange)
     char *bytes = arena_alloc(&exchange->arena, size + 1);
     long got = 0;
 
-    watch_deadline(exchange->port, exchange->watched, BODY_WHOLE_MS + (int64_t)size / BODY_BYTES_PER_MS);
+    watch_deadline(exchange->watched, BODY_WHOLE_MS + (int64_t)size / BODY_BYTES_PER_MS);
     while (at < size && (got = body_piece(exchange, bytes + at, size - at)) > 0)
         at += (size_t)got;
-    watch_deadline(exchange->port, exchange->watched, 0);
+    watch_deadline(exchange->watched, 0);
     if (at < size)
         return refuse(exchange, 408, "The body did not arrive in time");
     request->body = bytes;

@@ -134,9 +134,8 @@ void watch_remove(struct port *port, struct watched *watched)
     free(watched);
 }
 
-void watch_deadline(struct port *port, struct watched *watched, int64_t in_ms)
+void watch_deadline(struct watched *watched, int64_t in_ms)
 {
-    (void)port;
     if (watched && atomic_exchange(&watched->deadline_ms, in_ms ? clock_boot_ms() + in_ms : 0) < 0)
         watched->late = true;
 }
@@ -155,16 +154,14 @@ void watch_request(struct port *port, struct watched *watched, const struct mg_c
     watched->idle_since = 0;
 }
 
-void watch_idle(struct port *port, struct watched *watched)
+void watch_idle(struct watched *watched)
 {
-    (void)port;
     if (watched)
         watched->idle_since = clock_boot_ms();
 }
 
-bool watch_peer_gone(struct port *port, struct watched *watched)
+bool watch_peer_gone(struct watched *watched)
 {
-    (void)port;
     if (!watched || watched->fd < 0)
         return false;
     struct pollfd poll_fd = {.fd = watched->fd, .events = POLLRDHUP};
