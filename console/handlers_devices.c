@@ -108,6 +108,7 @@ static const char *list_write(struct fleet *fleet, const struct filter *filter, 
     fleet_lock(fleet);
     struct device *const *devices = fleet_all(fleet, &count);
     for (size_t i = 0; i < count; i++) {
+        filter_look_ahead(filter, devices, count, i);
         if (!filter_matches(filter, fleet, devices[i], now))
             continue;
         (*total)++;
