@@ -20,6 +20,9 @@ enum {
     SENDERS_MOST = 8,
     ASKED_FOR = 64 << 10, /* bytes; of what is larger it is asked first what the console holds, */
     LARGE = 1 << 20,      /* and it goes one after the other: side by side it is not faster */
+    TRIES_CUT = 5,        /* in a row that bring nothing on, */
+    TRIES_BUSY = 16,      /* and while somebody else sends it, who may be dead for half a minute unnoticed */
+    PAUSE_MOST_MS = 2000,
 };
 
 struct payload {
@@ -161,16 +164,17 @@ static bool payload_put(struct sender *sender, const struct payload *payload, in
 }
 
 /* Sends one file from where the console stopped. A cut connection is tried again from there, and what
- * somebody else sends at the same time is waited for: as often as more of it is held than before, and then
- * five times. A small one is sent without asking what is held of it: that would be half of the waiting. */
+ * somebody else sends at the same time is waited for, as long as more of it arrives. A small one is sent
+ * without asking what is held of it: that would be half of the waiting. */
 static bool payload_send(struct sender *sender, const struct payload *payload)
 {
     struct cli *cli = &sender->cli;
     bool ask = payload->length > ASKED_FOR;
     int64_t held = 0, seen = 0;
-    for (int tries = 0;; tries++) {
+    for (int tries = 1, pause_ms = 200;; tries++) {
         bool complete = false;
         cli->unreachable = 0;
+        cli->hint = cli->request_id = NULL;
         memset(&cli->err, 0, sizeof cli->err);
         if (!ask || object_held_there(cli, payload->sha256, &held, &complete)) {
             if (complete)
@@ -181,12 +185,14 @@ static bool payload_send(struct sender *sender, const struct payload *payload)
         bool refused = cli->err.kind == ERROR_CONFLICT; /* a part of it is held, or comes right now */
         if (held > seen) {
             seen = held;
-            tries = 0;
+            tries = 1;
         }
-        if ((!cli->unreachable && !refused) || tries >= 4)
+        if ((!cli->unreachable && !refused) || tries >= (refused ? TRIES_BUSY : TRIES_CUT))
             return false;
-        if (ask)
-            usleep((useconds_t)(200000 << tries)); /* back-off before it is tried again */
+        if (ask || cli->unreachable) {
+            usleep((useconds_t)pause_ms * 1000);
+            pause_ms = pause_ms * 2 < PAUSE_MOST_MS ? pause_ms * 2 : PAUSE_MOST_MS;
+        }
         ask = true;
     }
 }
