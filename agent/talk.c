@@ -407,8 +407,10 @@ void talk_run(struct worker *worker)
 
     talk_begin(&talk, worker);
     talk.http = http_open(&options, &err);
-    if (!talk.http)
+    if (!talk.http) {
         log_event(LOG_ERROR, "talk", "why=\"%s\"", err.text);
+        worker->exit_code = 1;
+    }
     for (int64_t last = 0; talk.http && !worker_is_stopping(worker);) {
         int64_t now = clock_boot_ms();
         int64_t due = has_news(&talk) && last + NEWS_MS < talk.next_ms ? last + NEWS_MS : talk.next_ms;

@@ -63,6 +63,11 @@ static bool is_plain(const char *text)
     return true;
 }
 
+bool http_load(struct error *err)
+{
+    return curl_load(err) != NULL;
+}
+
 struct http *http_open(const struct http_options *options, struct error *err)
 {
     if (!options->base_url || !is_plain(options->base_url) ||

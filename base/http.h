@@ -54,6 +54,9 @@ struct http_answer {
     char content_encoding[16]; /* as it was sent: nothing is decoded here */
     char next[200];            /* X-Next: the cursor of a list's next page; empty at its end */
 };
+/* Loads what a client stands on, where that is to be found out early. SYSTEM: it is not on this machine. */
+bool http_load(struct error *err);
+/* NULL: as above, or INPUT, when the address is none. */
 struct http *http_open(const struct http_options *options, struct error *err);
 void http_close(struct http *http);
 /* True for every answer that arrived whole, whatever its status. False: not reachable, cut, timed out

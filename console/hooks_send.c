@@ -342,9 +342,12 @@ static void *hooks_run(void *context)
 struct hooks *hooks_start(struct console *console)
 {
     struct hooks *hooks = calloc(1, sizeof *hooks);
+    struct error err = {0};
 
     if (!hooks)
         abort();
+    if (!http_load(&err)) /* known at the start, and not when the first alarm is to be told */
+        log_event(LOG_ERROR, "hooks", "why=\"%s\"", err.text);
     hooks->console = console;
     pthread_mutex_init(&hooks->lock, NULL);
     wake_init(&hooks->wake);
