@@ -410,12 +410,21 @@ const char *filter_passing(const struct filter *filter)
     return left || !filter->right ? left : filter_passing(filter->right);
 }
 
-bool filter_asks_group(const struct filter *filter)
+static bool asks(const struct filter *filter, matches *match)
 {
     if (filter->kind == NODE_TERM)
-        return filter->field->match == match_group;
-    return (filter->left && filter_asks_group(filter->left)) ||
-           (filter->right && filter_asks_group(filter->right));
+        return filter->field->match == match;
+    return (filter->left && asks(filter->left, match)) || (filter->right && asks(filter->right, match));
+}
+
+bool filter_asks_group(const struct filter *filter)
+{
+    return asks(filter, match_group);
+}
+
+bool filter_asks_asset(const struct filter *filter)
+{
+    return asks(filter, match_asset);
 }
 
 bool filter_matches(const struct filter *filter, const struct fleet *fleet, const struct device *device,
@@ -427,12 +436,10 @@ bool filter_matches(const struct filter *filter, const struct fleet *fleet, cons
 }
 
 /* Each needs the one before, so they are asked for from far to near. */
-void filter_look_ahead(const struct filter *filter, struct device *const *devices, size_t count, size_t at)
+void filter_look_ahead(struct device *const *devices, size_t count, size_t at)
 {
     enum { FAR = 24, HALFWAY = 16, SOON = 8 };
 
-    if (filter->kind == NODE_ALL)
-        return; /* none is looked at */
     if (at + FAR < count) {
         __builtin_prefetch(devices[at + FAR]);
         __builtin_prefetch(&devices[at + FAR]->running);
@@ -449,6 +456,7 @@ int64_t *filter_choose(const struct filter *filter, struct fleet *fleet, struct 
                        size_t *count)
 {
     int64_t now = clock_now();
+    bool ahead = filter_asks_asset(filter);
     size_t total;
 
     *count = 0;
@@ -456,7 +464,8 @@ int64_t *filter_choose(const struct filter *filter, struct fleet *fleet, struct 
     struct device *const *devices = fleet_all(fleet, &total);
     int64_t *ids = arena_array(arena, total, sizeof *ids);
     for (size_t i = 0; i < total; i++) {
-        filter_look_ahead(filter, devices, total, i);
+        if (ahead)
+            filter_look_ahead(devices, total, i);
         bool gone = devices[i]->admission == ADMISSION_REJECTED || devices[i]->admission == ADMISSION_RETIRED;
 
         if ((all || !gone) && filter_matches(filter, fleet, devices[i], now))

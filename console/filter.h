@@ -22,12 +22,14 @@ const struct filter *filter_compile(struct arena *arena, const char *text, struc
  * NULL: what it matches changes by people's hands alone. */
 const char *filter_passing(const struct filter *filter);
 bool filter_asks_group(const struct filter *filter);
+/* It asks for an asset's version. */
+bool filter_asks_asset(const struct filter *filter);
 /* Needs the fleet's lock. */
 bool filter_matches(const struct filter *filter, const struct fleet *fleet, const struct device *device,
                     int64_t now);
-/* Before matching `at` of `count` devices in turn: those behind it are on their way from memory meanwhile,
- * for a large fleet fits into no cache. */
-void filter_look_ahead(const struct filter *filter, struct device *const *devices, size_t count, size_t at);
+/* Before matching `at` of `count` devices in turn with a filter that asks for an asset: what those behind it
+ * run is on its way from memory meanwhile, for a large fleet fits into no cache. */
+void filter_look_ahead(struct device *const *devices, size_t count, size_t at);
 /* The ids of all devices that match, by name, in the arena; takes the lock itself. Rejected and retired
  * devices only where `all`. */
 int64_t *filter_choose(const struct filter *filter, struct fleet *fleet, struct arena *arena, bool all,

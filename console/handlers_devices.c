@@ -102,13 +102,14 @@ static const char *list_write(struct fleet *fleet, const struct filter *filter, 
 {
     int64_t now = clock_now(), written = 0;
     const char *last = NULL;
-    bool more = false;
+    bool more = false, ahead = filter_asks_asset(filter);
     size_t count;
 
     fleet_lock(fleet);
     struct device *const *devices = fleet_all(fleet, &count);
     for (size_t i = 0; i < count; i++) {
-        filter_look_ahead(filter, devices, count, i);
+        if (ahead)
+            filter_look_ahead(devices, count, i);
         if (!filter_matches(filter, fleet, devices[i], now))
             continue;
         (*total)++;
