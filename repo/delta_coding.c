@@ -222,7 +222,7 @@ static void sort_begin(const struct delta_shape *shape, const uint8_t *reference
     }
 }
 
-static size_t elements_of(const struct delta_shape *shape)
+size_t delta_planes_elements(const struct delta_shape *shape)
 {
     size_t elements = 0;
 
@@ -243,7 +243,7 @@ static uint8_t tail_byte(const struct delta_shape *shape, uint8_t byte, uint8_t 
 void delta_planes_split(const struct delta_shape *shape, const uint8_t *bytes, const uint8_t *reference,
                         uint8_t *planes)
 {
-    size_t step = elements_of(shape), done = 0, at = 0;
+    size_t step = delta_planes_elements(shape), done = 0, at = 0;
     uint8_t *tails = planes + step * shape->element;
     uint32_t next[256];
 
@@ -262,7 +262,7 @@ void delta_planes_split(const struct delta_shape *shape, const uint8_t *bytes, c
 void delta_planes_join(const struct delta_shape *shape, const uint8_t *planes, const uint8_t *reference,
                        uint8_t *bytes)
 {
-    size_t step = elements_of(shape), done = 0, at = 0;
+    size_t step = delta_planes_elements(shape), done = 0, at = 0;
     const uint8_t *tails = planes + step * shape->element;
     uint32_t next[256];
 

@@ -28,6 +28,8 @@ struct delta_shape {
     const uint32_t *runs; /* lengths, together `size` */
     size_t count, size;
 };
+/* How many, so the bytes of each plane; behind the planes stand the bytes that fill no element. */
+size_t delta_planes_elements(const struct delta_shape *shape);
 /* Takes `bytes` apart into planes, and puts them together again. `reference` has as many bytes as the stream;
  * NULL with DELTA_PLANES, which has none. The results do not overlap what is read, but that `reference` may
  * be `bytes` when they are put together. */

@@ -12,7 +12,8 @@
 #define GUESS (32 << 10)   /* by so many bytes of each */
 #define HUGE_COST 1e30
 #define SORTED_BLOCK (16 << 10)
-#define LOOK (4 << 10) /* bytes that decide where a run's elements begin */
+#define PLANE_ALONE (1 << 10) /* a smaller plane is not worth a block of its own */
+#define LOOK (4 << 10)        /* bytes that decide where a run's elements begin */
 
 struct shape_name {
     uint8_t coding, element;
@@ -72,7 +73,8 @@ static size_t squeeze(struct delta_coder *coder, int level, const uint8_t *bytes
 static size_t squeeze_planes(struct delta_coder *coder, const struct delta_shape *shape)
 {
     bool sorted = shape->coding == DELTA_SORTED_DIFFERENCE || shape->coding == DELTA_SORTED_ORDERED;
-    size_t plane = (shape->size + shape->element - 1) / shape->element, most = sorted ? SORTED_BLOCK : plane;
+    size_t plane = delta_planes_elements(shape);
+    size_t most = sorted ? SORTED_BLOCK : plane < PLANE_ALONE ? shape->size : plane;
     ZSTD_inBuffer in = {coder->planes, 0, 0};
     ZSTD_outBuffer out = {coder->trial, coder->trial_room, 0};
 
