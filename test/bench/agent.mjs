@@ -33,12 +33,13 @@ function hears(device, event, word = '') {
 
 const within = (what, promise, ms) => Promise.race([promise, new Promise((_, fail) => { setTimeout(() => fail(new Error(`not within ${ms} ms: ${what}`)), ms).unref(); })]);
 
-/** How far the console is with the delta of this pair: 'quick', 'thorough', 'none' (not worth it), or null. */
+/** How far the console is with the delta of this pair: 'quick', 'thorough', 'none' (not worth it: it makes no other), or null. */
 function deltaOf(world, old, fresh) {
   const folder = path.join(world.data, 'deltas/pairs');
   if (!existsSync(folder)) return null;
-  const names = readdirSync(folder).filter((name) => name.startsWith(`${old}.${fresh}.`)).map((name) => name.split('.')[2]);
-  return names.includes('thorough') ? 'thorough' : names[0] ?? null;
+  const made = readdirSync(folder).map((name) => name.split('.')).filter(([from, to]) => from === old && to === fresh).map(([, , effort, etag]) => ({ effort, etag }));
+  if (made.some(({ effort }) => effort === 'thorough')) return 'thorough';
+  return made.length ? (made[0].etag === 'none' ? 'none' : made[0].effort) : null;
 }
 
 class Field {
