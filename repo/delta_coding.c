@@ -66,19 +66,20 @@ static inline void element_put(uint8_t *bytes, uint32_t value, unsigned size)
     }
 }
 
-/* Sign and magnitude into order and back, so that the difference of two floats of like size is small. */
+/* Sign and magnitude into order and back, so that the difference of two floats of like size is small. Without
+ * branches, here and below: signs are as good as random. */
 static inline uint32_t order(uint32_t x, unsigned size)
 {
-    uint32_t top = 1u << (size * 8 - 1), all = top | (top - 1);
+    uint32_t top = 1u << (size * 8 - 1), all = top | (top - 1), negative = 0 - (x >> (size * 8 - 1));
 
-    return (x & top) ? ~x & all : x | top;
+    return x ^ ((negative & all) | top);
 }
 
 static inline uint32_t unorder(uint32_t x, unsigned size)
 {
-    uint32_t top = 1u << (size * 8 - 1), all = top | (top - 1);
+    uint32_t top = 1u << (size * 8 - 1), all = top | (top - 1), negative = (x >> (size * 8 - 1) & 1) - 1;
 
-    return (x & top) ? x & ~top : ~x & all;
+    return x ^ ((negative & all) | top);
 }
 
 /* Small differences of either sign become small numbers, so that the upper planes are mostly 0. */
@@ -87,7 +88,7 @@ static inline uint32_t fold(uint32_t x, unsigned size)
     unsigned bits = size * 8;
     uint32_t all = bits == 32 ? 0xffffffffu : (1u << bits) - 1;
 
-    return ((x << 1) ^ (x >> (bits - 1) & 1 ? all : 0)) & all;
+    return ((x << 1) ^ (0 - (x >> (bits - 1) & 1))) & all;
 }
 
 static inline uint32_t unfold(uint32_t x, unsigned size)
@@ -95,7 +96,7 @@ static inline uint32_t unfold(uint32_t x, unsigned size)
     unsigned bits = size * 8;
     uint32_t all = bits == 32 ? 0xffffffffu : (1u << bits) - 1;
 
-    return ((x >> 1) ^ ((x & 1) ? all : 0)) & all;
+    return ((x >> 1) ^ (0 - (x & 1))) & all;
 }
 
 static inline uint32_t element_split(uint32_t x, uint32_t reference, unsigned coding, unsigned size)
@@ -205,20 +206,26 @@ static bool is_sorted(const struct delta_shape *shape)
     return shape->coding == DELTA_SORTED_DIFFERENCE || shape->coding == DELTA_SORTED_ORDERED;
 }
 
-/* Where the first element of each key goes. */
+/* Where the first element of each key goes. Neighbours are counted apart: most have the same key, and one
+ * counter would make each wait for the one before. */
 static void sort_begin(const struct delta_shape *shape, const uint8_t *reference, uint32_t next[256])
 {
-    uint32_t sum = 0;
+    uint32_t sum = 0, counts[2][256] = {{0}};
+    unsigned size = shape->element;
 
-    memset(next, 0, 256 * sizeof *next);
-    for (size_t run = 0; is_sorted(shape) && run < shape->count; reference += shape->runs[run++])
-        for (size_t at = 0; at + shape->element <= shape->runs[run]; at += shape->element)
-            next[key_of(element_get(reference + at, shape->element), shape->element)]++;
+    for (size_t run = 0; is_sorted(shape) && run < shape->count; reference += shape->runs[run++]) {
+        size_t count = shape->runs[run] / size, i = 0;
+
+        for (; i + 2 <= count; i += 2) {
+            counts[0][key_of(element_get(reference + i * size, size), size)]++;
+            counts[1][key_of(element_get(reference + (i + 1) * size, size), size)]++;
+        }
+        if (i < count)
+            counts[0][key_of(element_get(reference + i * size, size), size)]++;
+    }
     for (int key = 0; key < 256; key++) {
-        uint32_t count = next[key];
-
         next[key] = sum;
-        sum += count;
+        sum += counts[0][key] + counts[1][key];
     }
 }
 
