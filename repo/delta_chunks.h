@@ -23,7 +23,7 @@ struct delta_chunk {
     uint32_t unused; /* 0 */
 };
 
-/* 16 bytes for each 16 KiB or so, and 256 KiB while it is fed. */
+/* 16 bytes for each 16 KiB or so, and 128 KiB while it is fed. */
 struct delta_chunks;
 
 struct delta_chunks *delta_chunks_new(void);
