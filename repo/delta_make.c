@@ -7,14 +7,20 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
-#define RUNS (DELTA_RUNS / 2)   /* of a block; as many again may come of cutting them for elements */
+#define RUNS (DELTA_RUNS / 2) /* of a block; as many again may come of cutting them for elements */
+#define LARGE_PAGE (2 << 20)
 #define FEED (1 << 20)          /* bytes for the chunks between looks at `cancel` */
 #define HOPELESS_FROM (1 << 20) /* a smaller file is tried in full */
 #define SPAN (512 << 10)        /* bytes that are tried together, */
 #define SAMPLE (2 << 20)        /* and all that are, of what is not copied at length */
 #define SMALLEST_COPY 8         /* a shorter one costs more in the table than it saves */
+#define QUICK_S 0.01            /* CPU seconds of a quick delta, */
+#define QUICK_NS 7.0            /* and for each byte of the new file when that is more: below 2 for 256 MiB */
+#define CHUNKS_NS 0.6           /* for a byte of both files */
+#define CODE_NS 4.5             /* for a byte that is no copy */
 #define THOROUGH_S 5            /* CPU seconds of coding, and as many more for each MiB of the new file, */
 #define THOROUGH_S_PER_MIB 3    /* after which a thorough delta is ended as a quick one */
 
@@ -52,10 +58,44 @@ static double cpu_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+void *delta_make_alloc(size_t size, bool large)
+{
+    if (!large)
+        return delta_alloc(1, size);
+    size = (size + LARGE_PAGE - 1) & ~(size_t)(LARGE_PAGE - 1);
+    void *memory = aligned_alloc(LARGE_PAGE, size);
+    if (!memory)
+        abort();
+    madvise(memory, size, MADV_HUGEPAGE); /* where there are none, small ones do */
+    return memory;
+}
+
 bool delta_make_stops(const struct delta_maker *maker)
 {
     return *maker->old.lost || *maker->new.lost ||
            (maker->make->cancel && atomic_load_explicit(maker->make->cancel, memory_order_relaxed));
+}
+
+/* --- what it costs --- */
+void delta_spend(struct delta_maker *maker, double count, double ns)
+{
+    maker->left_s -= count * ns * 1e-9;
+}
+
+/* All that a quick delta may cost. */
+static double quick_s(const struct delta_maker *maker)
+{
+    double most = (double)maker->new.length *QUICK_NS * 1e-9;
+
+    return most > QUICK_S ? most : QUICK_S;
+}
+
+bool delta_afford(struct delta_maker *maker, double count, double ns)
+{
+    if (!maker->thorough && maker->left_s < count * ns * 1e-9)
+        return false;
+    delta_spend(maker, count, ns);
+    return true;
 }
 
 /* --- blocks --- */
@@ -72,7 +112,10 @@ static bool end_block(struct writer *writer, struct error *err)
 
     if (!writer->count)
         return true;
-    writer->maker->thorough = writer->maker->thorough && cpu_now() < writer->until;
+    if (writer->maker->thorough && cpu_now() >= writer->until) {
+        writer->maker->thorough = false;
+        writer->maker->left_s = quick_s(writer->maker);
+    }
     delta_coder_code(writer->coder, writer->runs, writer->count, &coded);
     delta_block_write(&coded.block, head);
     if (!put(writer, head, sizeof head, err) || !put(writer, coded.table, coded.block.table.coded, err) ||
@@ -288,6 +331,9 @@ static bool write_way(struct writer *writer, const struct delta_way *way, struct
     writer->out = writer->literal = 0;
     writer->apart = false;
     delta_plan_make(maker);
+    for (size_t i = 0; i < maker->plan.count; i++)
+        if (maker->plan.all[i].kind >= DELTA_NEAR)
+            delta_spend(maker, (double)maker->plan.all[i].length, CODE_NS);
     delta_plan_align(maker);
     return write_plan(writer, err);
 }
@@ -336,6 +382,8 @@ static bool run_steps(struct delta_maker *maker, struct delta_made *made, struct
     delta_header_write(&header, head);
     bool done = put(writer, head, sizeof head, err);
     if (done) {
+        maker->left_s = quick_s(maker);
+        delta_spend(maker, (double)(maker->old.length + maker->new.length), CHUNKS_NS);
         find_matches(maker);
         writer->until = cpu_now() + THOROUGH_S + THOROUGH_S_PER_MIB * (double)maker->new.length / (1 << 20);
         writer->coder = delta_coder_new(maker);

@@ -14,7 +14,9 @@
 #define DELTA_MAKE_MEMORY (320 << 20)
 
 enum delta_effort {
-    DELTA_QUICK,   /* at most 2 CPU seconds per 256 MiB */
+    DELTA_QUICK,   /* about 2 CPU seconds per 256 MiB at most, 10 ms and a tenth of that for the old file when
+                      the new one is small: what would make it smaller still is left out, by a count of what it
+                      costs and not by a clock */
     DELTA_THOROUGH /* smaller: several ways are tried with a sample. Mostly 1 CPU second for each MiB that is
                       no copy; after 5 and 3 for each MiB of the new file the rest is coded as in a quick one
                     */
@@ -34,8 +36,8 @@ struct delta_made {
     int64_t length;          /* of the delta */
     int64_t copied, literal; /* bytes of the new file; together its length */
     double cpu_s;            /* of this thread */
-    const char *why_not;     /* NULL: the delta is whole. Otherwise one static phrase: "not worth it",
-                                "cancelled";     what is in out_fd is of no use */
+    const char *why_not;     /* NULL: the delta is whole. Otherwise one static phrase, "not worth it" or
+                                "cancelled": what is in out_fd is of no use */
 };
 
 /* True also when it was given up: see why_not. LIMIT, SYSTEM: the disk; SYSTEM also when one of the two was

@@ -21,6 +21,11 @@
 #define HITS 8             /* places that one sequence is noted at, */
 #define TRIED 4            /* and of a window's places those with most votes that are tried */
 #define STRIDES 4
+#define NEAR (32 << 10)        /* bytes before and after where a window would be, */
+#define FEWEST 4               /* for so many windows, */
+#define TRIES_EVERY (16 << 20) /* and one more for so many bytes of the new file */
+#define WINDOW_NS 2e4          /* for looking at a window, */
+#define ROLL_NS 3.0            /* for a byte of the old file and each stride */
 #define FACTOR UINT64_C(0x9e3779b97f4a7c15)
 
 struct window {
@@ -79,9 +84,9 @@ static float chance_of(const uint8_t *bytes, size_t size, unsigned step, unsigne
 }
 
 /* The stride at which bytes are most alike, when that is a multiple of what they are anyway. */
-static void window_look(struct window *window, const uint8_t *bytes)
+static void window_look(struct window *window, const uint8_t *bytes, int64_t most_bytes)
 {
-    size_t size = window->length < LOOK ? (size_t)window->length : LOOK;
+    size_t size = (size_t)(window->length < most_bytes ? window->length : most_bytes);
     float all = chance_of(bytes, size, 1, 0), most = 0;
 
     for (unsigned stride = 1; stride < STRIDES; stride++)
@@ -137,6 +142,30 @@ static bool is_settled(const struct window *window)
     return window->plain || window->agrees > window->chance + (1 - window->chance) * 0.5f;
 }
 
+/* Looks at a window; mostly it is as the one before, whose place goes on. */
+static void window_open(struct align *align, struct window *window, const struct window *before)
+{
+    if (before && !before->plain && is_settled(before) &&
+        before->place - before->at == window->place - window->at) {
+        struct window same = *before;
+
+        same.at = window->at;
+        same.length = window->length;
+        same.place = window->place;
+        same.agrees = agreement(align, &same, same.place - same.at);
+        if (is_settled(&same)) {
+            *window = same;
+            return;
+        }
+    }
+    window_look(window, align->maker->new.bytes + window->at, align->maker->thorough ? LOOK : LOOK / 2);
+    if (window->plain)
+        return;
+    window->agrees = agreement(align, window, window->place - window->at);
+    if (!is_settled(window)) /* the end of a file is often as it was */
+        try_diagonal(align, window, align->maker->old.length - align->maker->new.length);
+}
+
 static void windows_of(struct align *align, size_t number)
 {
     const struct delta_piece *piece = &align->maker->plan.all[number];
@@ -149,21 +178,24 @@ static void windows_of(struct align *align, size_t number)
                                                                                  : align->window,
                                   .place = piece->place + done,
                                   .piece = number};
-        window_look(window, align->maker->new.bytes + window->at);
-        if (window->plain)
-            continue;
-        window->agrees = agreement(align, window, window->place - window->at);
-        if (!is_settled(window)) /* the end of a file is often as it was */
-            try_diagonal(align, window, align->maker->old.length - align->maker->new.length);
+        window_open(align, window, done ? window - 1 : NULL);
     }
 }
 
-static bool is_looked_at(const struct delta_maker *maker, const struct delta_piece *piece)
+static bool is_looked_at(struct delta_maker *maker, const struct delta_piece *piece)
 {
-    /* Short pieces are many in programs, and are little of a large file. */
-    int64_t shortest = maker->thorough || maker->new.length < (1 << 20) ? SMALLEST : 8 * SMALLEST;
+    double windows = (double)piece->length / WINDOW + 1;
 
-    return piece->kind == DELTA_FRESH && piece->length >= shortest;
+    if (piece->kind != DELTA_FRESH || piece->length < SMALLEST)
+        return false;
+    if (maker->thorough || maker->new.length < (1 << 20))
+        return true;
+    if (piece->length >= WINDOW) {
+        delta_spend(maker, windows, WINDOW_NS);
+        return true;
+    }
+    /* Short pieces are many in programs, and are little of a large file. */
+    return piece->length >= 8 * SMALLEST && delta_afford(maker, windows, WINDOW_NS);
 }
 
 static void windows_open(struct align *align)
@@ -189,20 +221,28 @@ static inline uint64_t slot_of(const struct align *align, uint64_t hash)
     return (hash ^ hash >> 29) * FACTOR >> (64 - align->bits);
 }
 
-/* Elements of a sequence that chance finds in the old file less than once. */
-static unsigned sequence_length(const struct align *align, unsigned stride)
+/* Elements of a sequence that chance finds among so many places less than once. */
+static unsigned sequence_length(double chance, int64_t places)
 {
-    double chance = 0, count = 0, found = (double)align->maker->old.length * 16;
+    double found = (double)places * 16;
     unsigned length = 0;
+
+    for (; found > 1 && length < LONGEST; length++)
+        found *= chance;
+    return length;
+}
+
+/* Of those that are looked for with this stride; 0: there are none. */
+static double mean_chance(const struct align *align, unsigned stride)
+{
+    double chance = 0, count = 0;
 
     for (size_t i = 0; i < align->count; i++)
         if (!is_settled(&align->windows[i]) && align->windows[i].stride == stride) {
             chance += align->windows[i].chance;
             count++;
         }
-    for (; count && found > 1 && length < LONGEST; length++)
-        found *= chance / count;
-    return length;
+    return count > 0 ? chance / count : 0;
 }
 
 static void ask(struct align *align, size_t number, unsigned length)
@@ -224,17 +264,9 @@ static void ask(struct align *align, size_t number, unsigned length)
     }
 }
 
-/* All that are asked for with this stride. Gives how many bytes of the new file they stand for. */
-static int64_t ask_all(struct align *align, unsigned stride, unsigned length)
+/* What was asked becomes what is looked for. */
+static void ask_end(struct align *align)
 {
-    int64_t bytes = 0;
-
-    align->query_count = 0;
-    for (size_t i = 0; i < align->count; i++)
-        if (!is_settled(&align->windows[i]) && align->windows[i].stride == stride) {
-            ask(align, i, length);
-            bytes += align->windows[i].length;
-        }
     memset(align->slots, 0, sizeof *align->slots << align->bits);
     memset(align->filter, 0, (size_t)1 << (align->bits - 3));
     for (size_t i = 0; i < align->query_count; i++) {
@@ -248,6 +280,20 @@ static int64_t ask_all(struct align *align, unsigned stride, unsigned length)
                 break;
             }
     }
+}
+
+/* All that are asked for with this stride. Gives how many bytes of the new file they stand for. */
+static int64_t ask_all(struct align *align, unsigned stride, unsigned length)
+{
+    int64_t bytes = 0;
+
+    align->query_count = 0;
+    for (size_t i = 0; i < align->count; i++)
+        if (!is_settled(&align->windows[i]) && align->windows[i].stride == stride) {
+            ask(align, i, length);
+            bytes += align->windows[i].length;
+        }
+    ask_end(align);
     return bytes;
 }
 
@@ -265,24 +311,25 @@ static void note_hits(struct align *align, uint64_t hash, uint64_t slot, int64_t
     }
 }
 
-/* Rolls over the old file: one hash for each place by the stride. */
-static void roll(struct align *align, unsigned stride, unsigned length)
+/* Rolls over the old file from `from` to `to`: one hash for each place by the stride. */
+static void roll(struct align *align, unsigned stride, unsigned length, int64_t from, int64_t to)
 {
     const struct delta_side *old = &align->maker->old;
     int64_t step = (int64_t)1 << stride, span = step * length;
     uint64_t hashes[1 << (STRIDES - 1)] = {0}, leaving[256], power = 1;
 
+    align->hit_count = 0;
     for (unsigned i = 0; i < length; i++)
         power *= FACTOR;
     for (unsigned byte = 0; byte < 256; byte++)
         leaving[byte] = power * (top_of((uint8_t)byte, stride) + 1);
-    for (int64_t at = 0; at < old->length; at++) {
+    for (int64_t at = from; at < to; at++) {
         uint64_t *hash = &hashes[at & (step - 1)];
 
         *hash = hash_add(*hash, top_of(old->bytes[at], stride));
-        if (at < span - step)
+        if (at < from + span - step)
             continue;
-        if (at >= span)
+        if (at >= from + span)
             *hash -= leaving[old->bytes[at - span]];
         uint64_t slot = slot_of(align, *hash);
         if (align->filter[slot >> 3] >> (slot & 7) & 1)
@@ -345,20 +392,63 @@ static void spread(struct align *align)
             try_diagonal(align, &align->windows[i - 1], align->windows[i].place - align->windows[i].at);
 }
 
-static void look_for(struct align *align, unsigned stride)
+static void choose_all(struct align *align)
 {
-    unsigned length = sequence_length(align, stride);
-
-    if (!length ||
-        ask_all(align, stride, length) < (align->maker->thorough ? 0 : align->maker->old.length / 64))
-        return;
-    align->hit_count = 0;
-    roll(align, stride, length);
     qsort(align->hits, align->hit_count, sizeof *align->hits, by_window);
     for (size_t i = 0, next; i < align->hit_count; i = next) {
         for (next = i; next < align->hit_count && align->hits[next].window == align->hits[i].window;)
             next++;
         choose(align, &align->hits[i], next - i);
+    }
+}
+
+/* All windows of a stride, in all of the old file. */
+static void look_for(struct align *align, unsigned stride)
+{
+    struct delta_maker *maker = align->maker;
+    unsigned length = sequence_length(mean_chance(align, stride), maker->old.length);
+
+    if (!length || ask_all(align, stride, length) < (maker->thorough ? 0 : maker->old.length / 64) ||
+        !delta_afford(maker, (double)maker->old.length, ROLL_NS))
+        return;
+    roll(align, stride, length, 0, maker->old.length);
+    choose_all(align);
+}
+
+/* One window, around where it would be: mostly a header before it grew. */
+static void look_near(struct align *align, size_t number)
+{
+    const struct window *window = &align->windows[number];
+    const struct delta_side *old = &align->maker->old;
+    int64_t from = window->place - NEAR > 0 ? window->place - NEAR : 0;
+    int64_t to = window->place + window->length + NEAR;
+    unsigned length = sequence_length(window->chance, 2 * NEAR);
+
+    to = to < old->length ? to : old->length;
+    if (!length || from >= to)
+        return;
+    delta_spend(align->maker, (double)(to - from), ROLL_NS);
+    align->query_count = 0;
+    ask(align, number, length);
+    ask_end(align);
+    roll(align, window->stride, length, from, to);
+    choose_all(align);
+}
+
+/* A quick delta looks near a few windows, whose neighbours come after them. */
+static void look_near_some(struct align *align)
+{
+    int64_t tries = FEWEST + align->maker->new.length / TRIES_EVERY;
+
+    for (size_t i = 0; i < align->count && tries > 0; i++) {
+        struct window *window = &align->windows[i];
+
+        if (i && !is_settled(window))
+            try_diagonal(align, window, window[-1].place - window[-1].at);
+        if (is_settled(window))
+            continue;
+        look_near(align, i);
+        tries--;
     }
 }
 
@@ -462,6 +552,10 @@ static void look(struct align *align)
         align->bits++;
     align->slots = delta_alloc((size_t)1 << align->bits, sizeof *align->slots);
     align->filter = delta_alloc((size_t)1 << (align->bits - 3), 1);
+    if (!align->maker->thorough) {
+        look_near_some(align);
+        spread(align);
+    }
     for (unsigned stride = 0; stride < STRIDES && !delta_make_stops(align->maker); stride++)
         look_for(align, stride);
     spread(align);

@@ -1,11 +1,12 @@
-/* What the files of delta_make share: find what is alike (delta_make_match.c), lay the new file out as pieces
- * (delta_make_plan.c, delta_make_align.c), code what is no copy (delta_make_code.c), write blocks
- * (delta_make.c). */
+/* What the files of delta_make share: find what is alike (delta_make_match.c, delta_make_fine.c), lay the new
+ * file out as pieces (delta_make_plan.c, delta_make_align.c), code what is no copy (delta_make_code.c), write
+ * blocks (delta_make.c). */
 #ifndef REPO_DELTA_MAKE_PARTS_H
 #define REPO_DELTA_MAKE_PARTS_H
 
 #include "repo/delta_coding.h"
 #include "repo/delta_make.h"
+#include "repo/delta_make_same.h"
 
 #include <signal.h>
 
@@ -19,6 +20,7 @@ struct delta_side {
 struct delta_match {
     int64_t at, place, length;
     bool self;
+    bool followed; /* what lies between it and the match before is much like the old file there */
 };
 struct delta_matches {
     struct delta_match *all;
@@ -56,14 +58,20 @@ struct delta_maker {
     struct delta_matches matches;
     struct delta_plan plan;
     bool thorough;
-    bool tries; /* a sample is coded only to see how large it gets */
+    bool tries;    /* a sample is coded only to see how large it gets */
+    double left_s; /* of a quick delta: CPU seconds that may still be spent */
 };
 
-bool delta_make_stops(const struct delta_maker *maker); /* was it cancelled, or a file lost? */
+/* What a quick delta costs is counted, with what each step took where it was measured, and not read from a
+ * clock: so a pair's delta is the same on every machine. Spends `count` times `ns`, whatever is left; or only
+ * when so much is left. A thorough delta affords all. */
+void delta_spend(struct delta_maker *maker, double count, double ns);
+bool delta_afford(struct delta_maker *maker, double count, double ns);
 
-/* The number of equal bytes from the starts of both on, and back from their ends. */
-size_t delta_same_forward(const uint8_t *a, const uint8_t *b, size_t size);
-size_t delta_same_backward(const uint8_t *a_end, const uint8_t *b_end, size_t size);
+/* Memory of any content, to be freed; `large` when all of it is going to be used: large pages are quicker. */
+void *delta_make_alloc(size_t size, bool large);
+
+bool delta_make_stops(const struct delta_maker *maker); /* was it cancelled, or a file lost? */
 
 /* Fills maker->matches, in the new file's order, none overlapping. */
 void delta_match_chunks(struct delta_maker *maker, const struct delta_chunks *old_chunks,
@@ -88,7 +96,7 @@ bool delta_window_find(struct delta_window *window, const uint8_t *bytes, size_t
 
 /* One block's bytes that are no copies, and how they were coded. */
 struct delta_coder;
-struct delta_coder *delta_coder_new(const struct delta_maker *maker);
+struct delta_coder *delta_coder_new(struct delta_maker *maker); /* before the plan is written */
 void delta_coder_free(struct delta_coder *coder);
 /* Is this fresh piece better coded by its difference from the old bytes at its place? */
 bool delta_coder_is_near(struct delta_coder *coder, const struct delta_piece *piece);

@@ -11,6 +11,16 @@
 struct gap {
     int64_t from, to, before, after;
     bool has_before, has_after;
+    bool followed; /* all of it was seen to be much like that */
+};
+
+struct step {
+    int8_t score, best_score,
+        best; /* equal bytes over different ones: of all, the most, and after how many */
+};
+struct plan {
+    struct delta_maker *maker;
+    struct step forward[256], backward[256];
 };
 
 static void add(struct delta_plan *plan, enum delta_kind kind, int64_t at, int64_t length, int64_t place)
@@ -37,21 +47,52 @@ static int equal_at(const struct delta_maker *maker, int64_t at, int64_t diagona
     return place >= 0 && place < maker->old.length && maker->old.bytes[place] == maker->new.bytes[at];
 }
 
+/* Eight bytes at once, by which of them are equal. */
+static void steps_fill(struct step steps[256], bool forward)
+{
+    for (unsigned equal = 0; equal < 256; equal++) {
+        struct step *step = &steps[equal];
+
+        *step = (struct step){0};
+        for (int i = 0; i < 8; i++) {
+            step->score = (int8_t)(step->score + (equal >> (forward ? i : 7 - i) & 1 ? 1 : -1));
+            if (step->score > step->best_score) {
+                step->best_score = step->score;
+                step->best = (int8_t)(i + 1);
+            }
+        }
+    }
+}
+
 /* How far a match carried on into the gap is mostly right: the length with the most equal bytes over
  * different ones (bsdiff; Percival, "Naive differences of executable code", 2003). */
-static int64_t reach(const struct delta_maker *maker, const struct gap *gap, bool forward)
+static int64_t reach_of(const struct plan *plan, const struct gap *gap, bool forward)
 {
-    int64_t size = gap->to - gap->from, best = 0, best_score = 0, score = 0;
+    const struct delta_maker *maker = plan->maker;
+    const struct step *steps = forward ? plan->forward : plan->backward;
+    int64_t size = gap->to - gap->from, diagonal = forward ? gap->before : gap->after;
+    int64_t score = 0, best_score = 0, best = 0;
 
-    for (int64_t i = 0; i < size; i++) {
-        int64_t at = forward ? gap->from + i : gap->to - 1 - i;
+    for (int64_t i = 0; i < size && score >= best_score - 4096;) {
+        int64_t first = forward ? gap->from + i : gap->to - i - 8;
 
-        score += 2 * equal_at(maker, at, forward ? gap->before : gap->after) - 1;
-        if (score > best_score) {
-            best_score = score;
-            best = i + 1;
-        } else if (score < best_score - 4096) {
-            break;
+        if (size - i >= 8 && first + diagonal >= 0 && first + diagonal + 8 <= maker->old.length) {
+            const struct step *step =
+                &steps[delta_equal_eight(maker->new.bytes + first, maker->old.bytes + first + diagonal)];
+
+            if (score + step->best_score > best_score) {
+                best_score = score + step->best_score;
+                best = i + step->best;
+            }
+            score += step->score;
+            i += 8;
+        } else {
+            score += equal_at(maker, forward ? gap->from + i : gap->to - 1 - i, diagonal) ? 1 : -1;
+            i++;
+            if (score > best_score) {
+                best_score = score;
+                best = i;
+            }
         }
     }
     return best;
@@ -72,12 +113,20 @@ static int64_t change_over(const struct delta_maker *maker, const struct gap *ga
     return best;
 }
 
-static void fill_gap(struct delta_maker *maker, const struct gap *gap)
+static void fill_gap(const struct plan *plan, const struct gap *gap)
 {
+    struct delta_maker *maker = plan->maker;
     bool near = !maker->way.fresh,
          between = near && gap->has_before && gap->has_after && gap->before == gap->after;
-    int64_t near_end = gap->from + (near && gap->has_before ? reach(maker, gap, true) : 0);
-    int64_t near_start = gap->to - (near && gap->has_after ? reach(maker, gap, false) : 0);
+    int64_t near_end = gap->from;
+
+    if (between && gap->followed)
+        near_end = gap->to;
+    else if (near && gap->has_before)
+        near_end += reach_of(plan, gap, true);
+    int64_t near_start = gap->to;
+    if (near && gap->has_after && !(between && near_end == gap->to))
+        near_start -= reach_of(plan, gap, false);
 
     if (between && gap->to - gap->from <= REPLACED) /* an element or a digit: never worth two streams */
         near_end = gap->to;
@@ -128,13 +177,17 @@ static void shrink(const struct delta_maker *maker, struct delta_match *match, i
 
 void delta_plan_make(struct delta_maker *maker)
 {
-    struct gap gap = {.has_before = true};
+    struct plan plan = {.maker = maker};
+    struct gap gap = {.has_before = true, .followed = true};
     int64_t phase = maker->way.element > 1 ? element_phase(maker) : 0;
 
+    steps_fill(plan.forward, true);
+    steps_fill(plan.backward, false);
     maker->plan.count = 0;
     for (size_t i = 0; i < maker->matches.count; i++) {
         struct delta_match match = maker->matches.all[i];
 
+        gap.followed = gap.followed && match.followed;
         if (!is_taken(&maker->way, &gap, &match))
             continue;
         if (maker->way.element > 1)
@@ -142,13 +195,14 @@ void delta_plan_make(struct delta_maker *maker)
         gap.to = match.at;
         gap.has_after = !match.self;
         gap.after = match.place - match.at;
-        fill_gap(maker, &gap);
+        fill_gap(&plan, &gap);
         add(&maker->plan, match.self ? DELTA_SELF : DELTA_COPY, match.at, match.length, match.place);
         gap.from = match.at + match.length;
+        gap.followed = true;
         if (!match.self)
             gap.before = match.place - match.at;
     }
     gap.to = maker->new.length;
     gap.has_after = false;
-    fill_gap(maker, &gap);
+    fill_gap(&plan, &gap);
 }

@@ -2,6 +2,7 @@
 #include "test/repo/delta_pair.h"
 
 #include "base/file.h"
+#include "repo/delta_coding.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +106,8 @@ static void check_weights(bool reordered)
     }
     two.new.size = 1013 + 2 * layer;
     two.old.size = 500 + 2 * layer;
-    assert_true(length_of(&two.old, &two.new, DELTA_QUICK) < SIZE * 6 / 10);
+    /* A quick delta has not the time to look through all of the old file. */
+    assert_true(length_of(&two.old, &two.new, reordered ? DELTA_THOROUGH : DELTA_QUICK) < SIZE * 6 / 10);
     two_free(&two);
 }
 
@@ -257,6 +259,77 @@ static void what_is_near_the_old_end_is_coded_no_further_than_that(void **state)
     two_free(&two);
 }
 
+static size_t mixed_blocks(const struct bytes *old, const struct bytes *new, enum delta_effort effort)
+{
+    struct bytes delta = delta_of(old, new, effort, NULL);
+    struct delta_block block;
+    struct error err = {0};
+    size_t count = 0;
+
+    for (size_t at = DELTA_HEADER_SIZE; at + DELTA_BLOCK_SIZE <= delta.size;) {
+        must(delta_block_read(delta.bytes + at, &block, &err));
+        count += block.near.coding == DELTA_MIXED;
+        at += DELTA_BLOCK_SIZE + block.table.coded + block.near.coded + block.fresh.coded;
+    }
+    free(delta.bytes);
+    return count;
+}
+
+/* Every few bytes one is a little larger, as in a program whose addresses moved: the coding "mixed" is the
+ * best, and takes long. A quick delta has it as far as its time goes: for a small file, not for a larger one.
+ */
+static void a_quick_delta_leaves_out_what_takes_too_long(void **state)
+{
+    struct two two = two_alike();
+    size_t small = 96 << 10;
+
+    (void)state;
+    for (size_t i = 0; i < SIZE; i += 10 + random_below(&two.random, 20))
+        two.new.bytes[i] += (uint8_t)(1 + random_below(&two.random, 3));
+    two.new.size = SIZE;
+    assert_int_equal(mixed_blocks(&two.old, &two.new, DELTA_QUICK), 0);
+    assert_int_equal(mixed_blocks(&two.old, &two.new, DELTA_THOROUGH), 2);
+    two.old.size = two.new.size = small;
+    assert_int_equal(mixed_blocks(&two.old, &two.new, DELTA_QUICK), 1);
+    two_free(&two);
+}
+
+static void text_fill(struct random *random, uint8_t *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t) "etaoin shrdlu, "[random_below(random, 15)];
+}
+
+/* What was replaced is like nothing, though what comes after it is like the old file again: the two are not
+ * taken for one. */
+static void what_was_replaced_is_not_taken_for_what_is_near(void **state)
+{
+    struct two two = two_alike();
+    size_t at = 256 << 10, replaced = 120 << 10;
+
+    (void)state;
+    two.new.size = SIZE;
+    text_fill(&two.random, two.new.bytes + at, replaced);
+    for (size_t i = at + replaced; i < at + replaced + 3000; i += 40)
+        two.new.bytes[i] ^= 1;
+    assert_true(length_of(&two.old, &two.new, DELTA_QUICK) < replaced * 52 / 100);
+    two_free(&two);
+}
+
+/* New bytes that nothing makes smaller, and behind them some that much does. */
+static void what_compresses_is_found_behind_what_does_not(void **state)
+{
+    struct two two = two_alike();
+
+    (void)state;
+    two.new.size = SIZE;
+    two.old.size = SIZE / 8;
+    random_fill(&two.random, two.new.bytes + SIZE / 8, SIZE - SIZE / 8);
+    text_fill(&two.random, two.new.bytes + SIZE / 8 * 5, SIZE / 8 * 3);
+    assert_true(length_of(&two.old, &two.new, DELTA_QUICK) < SIZE / 8 * 4 + SIZE / 8 * 2);
+    two_free(&two);
+}
+
 /* Blocks of the old file in any order with new bytes between: every way is tried with the same bytes. */
 static void a_thorough_delta_is_no_longer_than_a_quick_one(void **state)
 {
@@ -286,6 +359,9 @@ int main(void)
         cmocka_unit_test(what_has_nothing_in_common_is_given_up),
         cmocka_unit_test(a_file_of_any_length_is_looked_through),
         cmocka_unit_test(what_is_near_the_old_end_is_coded_no_further_than_that),
+        cmocka_unit_test(what_was_replaced_is_not_taken_for_what_is_near),
+        cmocka_unit_test(what_compresses_is_found_behind_what_does_not),
+        cmocka_unit_test(a_quick_delta_leaves_out_what_takes_too_long),
         cmocka_unit_test(a_thorough_delta_is_no_longer_than_a_quick_one),
     };
 
