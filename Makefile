@@ -292,10 +292,13 @@ BENCH_PROGRAMS := $(OUT)/bench/measured $(OUT)/bench/once
 $(BENCH_PROGRAMS): $(OUT)/bench/%: $(OBJ)/test/bench/%.o
 	@mkdir -p $(@D)
 	$(call SAY,link)$(LINK) -o $@ $^ -lcrypto
+
+BENCH_WORDS = $(if $(QUICK),--quick) $(if $(PAIR),--pair '$(PAIR)') $(if $(PART),--part '$(PART)')
 bench:
+	@! command -v node >/dev/null || node test/bench/bench.mjs --check $(BENCH_WORDS)
 	@test/tools/packages bench
 	@$(MAKE) $(CORES) programs flow-programs $(BENCH_PROGRAMS)
-	@LOCUM_BUILD='$(abspath $(OUT))' node test/bench/bench.mjs $(if $(QUICK),--quick) $(if $(PAIR),--pair '$(PAIR)') $(if $(PART),--part '$(PART)')
+	@LOCUM_BUILD='$(abspath $(OUT))' node test/bench/bench.mjs $(BENCH_WORDS)
 
 lint:
 	@test/tools/packages --check lint

@@ -1,4 +1,4 @@
-// The benchmark: bench.mjs [--quick] [--pair NAME] [--part pairs|service]. Prints tables, writes build/bench.json and build/bench/index.html.
+// The benchmark (USAGE below). Prints tables, writes build/bench.json and build/bench/index.html.
 // What was measured before of the same Locum on the same machine, by --pair or --part or a run that was cut off, stays beside it.
 // Run by `make bench`, which has installed and built what is needed. See BENCHMARKS.md.
 import { execSync } from 'node:child_process';
@@ -21,12 +21,38 @@ import { TOOLS, VERSIONS } from './tools.mjs';
 const QUICK = { scale: 1 / 32, times: 1, seconds: 6, pairsUntil: 75, serviceUntil: 140 };
 const FULL = { scale: 1, times: 3, seconds: 3600, pairsUntil: Infinity, serviceUntil: Infinity };
 
-function options() {
-  const { values } = parseArgs({ options: { quick: { type: 'boolean' }, pair: { type: 'string' }, part: { type: 'string' }, tool: { type: 'string' } } });
-  if (values.pair && !PAIRS.some((pair) => pair.name === values.pair)) {
-    console.error(`There is no pair "${values.pair}". There are: ${PAIRS.map((pair) => pair.name).join(', ')}`);
-    process.exit(2);
+const USAGE = `usage: bench.mjs [--quick] [--pair NAME] [--part pairs|service] [--tool NAME,NAME…] [--check]
+  --quick   small files, one round each, at most three minutes: the pairs ${PAIRS.filter(({ quick }) => quick).map(({ name }) => name).join(', ')} and a part of the service
+  --pair    one of ${PAIRS.map(({ name }) => name).join(', ')}
+  --part    only the pairs, or only the service
+  --tool    only these of ${[...LOCUM_TOOLS, ...TOOLS].map(({ name }) => name).join(', ')}
+  --check   only whether these words are understood`;
+
+function refuse(sentence) {
+  console.error(sentence);
+  process.exit(2);
+}
+
+function wordsOf() {
+  const text = { type: 'string' }, flag = { type: 'boolean' };
+  try {
+    return parseArgs({ options: { quick: flag, pair: text, part: text, tool: text, check: flag, help: flag } }).values;
+  } catch (error) {
+    return refuse(`${error.message.split('. ')[0]}\n${USAGE}`);
   }
+}
+
+function options() {
+  const values = wordsOf(), tools = [...LOCUM_TOOLS, ...TOOLS].map(({ name }) => name);
+  const other = values.tool?.split(',').find((name) => !tools.includes(name));
+  if (values.help) {
+    console.log(USAGE);
+    process.exit();
+  }
+  if (values.pair && !PAIRS.some((pair) => pair.name === values.pair)) refuse(`There is no pair "${values.pair}". There are: ${PAIRS.map((pair) => pair.name).join(', ')}`);
+  if (values.part && !['pairs', 'service'].includes(values.part)) refuse(`There is no part "${values.part}". There are: pairs, service`);
+  if (other !== undefined) refuse(`There is no tool "${other}". There are: ${tools.join(', ')}`);
+  if (values.check) process.exit();
   return { ...values, ...(values.quick ? QUICK : FULL), pairs: values.part !== 'service', service: values.part ? values.part === 'service' : !values.pair };
 }
 

@@ -2,7 +2,7 @@
 import { measureAgents } from './agent.mjs';
 
 // Exit 3: it is not worth it, the file travels whole.
-const made = (effort) => `"$LOCUM_DELTA" make ${effort} "$OLD" "$NEW" "$SERVED/delta" || { [ $? = 3 ]; rm "$SERVED/delta"; ln "$NEW" "$SERVED/whole"; }`;
+const made = (effort) => `"$LOCUM_DELTA" make ${effort} "$OLD" "$NEW" "$SERVED/delta" || { [ $? = 3 ] && ln "$NEW" "$SERVED/whole"; }`;
 const TAKE = `if curl -sf -o "$DEVICE/delta" "$URL/delta"; then "$LOCUM_DELTA" apply "$DEVICE/old" "$DEVICE/delta" "$DEVICE/out"
   else curl -sf "$URL/whole" | "$BENCH/once" - "$DEVICE/out"; fi`;
 // What making took without the hashes of both files, which a console has.

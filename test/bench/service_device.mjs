@@ -74,7 +74,7 @@ async function atRest(pids, seconds) {
   await until('it has started', () => { const now = sum(pids, cpuSeconds), still = now - last < 0.0005 && now >= last; last = now; return still; });
   const before = sum(pids, cpuSeconds);
   await passes(seconds);
-  return { pss: sum(pids, (pid) => rollup(pid, 'Pss')), anonymous: sum(pids, (pid) => rollup(pid, 'Anonymous')), cpu: (sum(pids, cpuSeconds) - before) / seconds * 100 };
+  return { pss: sum(pids, (pid) => rollup(pid, 'Pss')), anonymous: sum(pids, (pid) => rollup(pid, 'Anonymous')), cpu: Math.max(0, sum(pids, cpuSeconds) - before) / seconds * 100 };
 }
 
 async function agentAtRest(seconds) {
