@@ -86,7 +86,7 @@ static bool stream_read(const uint8_t *bytes, struct delta_stream *stream)
                                                     [DELTA_SORTED_ORDERED] = 2 | 4};
     bool is_one = stream->element == 1 || stream->element == 2 || stream->element == 4;
     return stream->coding < DELTA_CODINGS && is_one && elements[stream->coding] & stream->element &&
-           stream->coded <= stream->length &&
+           stream->coded <= stream->length && (stream->length || stream->coding == DELTA_RAW) &&
            (stream->coding != DELTA_RAW || stream->coded == stream->length);
 }
 

@@ -19,6 +19,7 @@
 #define DELTA_BLOCK_SIZE 36        /* bytes in front of each block */
 #define DELTA_SEGMENT (1 << 20)    /* bytes of a block that are no copies, at most */
 #define DELTA_BLOCK_OUT (64 << 20) /* bytes that one block writes, at most */
+#define DELTA_BLOCK_LEAST 8192     /* and at least, but for the last: each costs a window */
 #define DELTA_TABLE (256 << 10)    /* bytes of a block's table, at most */
 #define DELTA_WINDOW (8 << 20)     /* bytes of a prefix window, at most */
 #define DELTA_MEMORY (12 << 20)    /* what an apply takes, at most */

@@ -102,14 +102,20 @@ static bool put_bytes(struct delta_apply *apply, const uint8_t *bytes, size_t si
 static bool put_copy(struct delta_apply *apply, bool from_new, int64_t place, uint64_t size,
                      struct error *err)
 {
-    if (from_new && place + (int64_t)size > apply->hashed && !flush(apply, err))
-        return false;
     while (size > 0) {
         size_t part = PIECE - apply->piece_size < size ? PIECE - apply->piece_size : (size_t)size;
+        uint8_t *to = apply->piece + apply->piece_size;
+        int64_t written =
+            apply->hashed - place; /* of the new file, from there on; the rest is in the piece */
 
-        if (!read_at(from_new ? apply->new_fd : apply->old_fd, apply->piece + apply->piece_size, part, place,
-                     err))
-            return false;
+        if (from_new && written <= 0) {
+            memmove(to, apply->piece - written, part);
+        } else {
+            if (from_new && (int64_t)part > written)
+                part = (size_t)written;
+            if (!read_at(from_new ? apply->new_fd : apply->old_fd, to, part, place, err))
+                return false;
+        }
         apply->piece_size += part;
         place += (int64_t)part;
         size -= part;
@@ -134,6 +140,10 @@ static bool read_reference(struct delta_apply *apply, uint8_t *bytes, size_t siz
 static bool unzstd(struct delta_apply *apply, const struct delta_stream *stream, const uint8_t *coded,
                    uint8_t *bytes, bool window, struct error *err)
 {
+    /* One frame, and none of zstd's first versions, whose code few look at. */
+    if (stream->coded < 4 || memcmp(coded, "\x28\xb5\x2f\xfd", 4) ||
+        ZSTD_findFrameCompressedSize(coded, stream->coded) != stream->coded)
+        return broken(err, "a stream is not one frame of zstd");
     if (window)
         ZSTD_DCtx_refPrefix(apply->zstd, apply->room, apply->window_size);
     size_t got = ZSTD_decompressDCtx(apply->zstd, bytes, stream->length, coded, stream->coded);
@@ -388,8 +398,11 @@ static bool advance(struct delta_apply *apply, struct error *err)
         apply->state = BODY;
         if (!delta_block_read(apply->head, &apply->block, err))
             return false;
-        return apply->block.out <= apply->new_length - apply->place.out ||
-               broken(err, "it writes beyond the new file's end");
+        if (apply->block.out > apply->new_length - apply->place.out)
+            return broken(err, "it writes beyond the new file's end");
+        return apply->block.out >= DELTA_BLOCK_LEAST ||
+               apply->place.out + apply->block.out == apply->new_length ||
+               broken(err, "a block that is not the last writes too little");
     default:
         apply->state = BLOCK;
         return apply_block(apply, err);

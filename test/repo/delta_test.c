@@ -19,7 +19,7 @@
 
 struct hand {
     struct delta_block block;
-    uint8_t table[8192], near[4096], fresh[4096];
+    uint8_t table[8192], near[8192], fresh[8192];
 };
 
 /* One run of four numbers, as the table has them: copy << 1 | from new, place, near, fresh. */
@@ -184,12 +184,16 @@ static void a_block_head_that_breaks_a_bound_is_refused(void **state)
     REFUSED(fresh.coding = DELTA_XOR);
     REFUSED(table.length = DELTA_TABLE + 1);
     REFUSED(table.coding = DELTA_PREFIX);
+    REFUSED(fresh = ((struct delta_stream){.coding = DELTA_PREFIX, .element = 1})); /* nothing, by a window */
     REFUSED(window_length = DELTA_WINDOW + 1);
     REFUSED(window_place = -1);
 #undef REFUSED
     hand_make(&hand);
     hand.block.out = NEW + 1;
     expect_refused(&hand, "beyond the new file's end");
+    hand_make(&hand);
+    hand.block.out = NEW - 1; /* a block for each byte would be a window for each */
+    expect_refused(&hand, "writes too little");
 }
 
 static void a_stream_that_decodes_to_another_length_is_refused(void **state)
@@ -210,8 +214,37 @@ static void a_stream_that_decodes_to_another_length_is_refused(void **state)
             size_t coded = ZSTD_compress(hand.near, sizeof hand.near, zeros, lengths[i], 1);
             assert_true(coded <= 4096);
             hand.block.near.coded = (uint32_t)(coded < 150 ? coded : 150);
-            expect_refused(&hand, "a stream does not decode");
+            expect_refused(&hand, "a stream ");
         }
+    }
+}
+
+/* zstd takes frames of its first versions, frames to be skipped, and several. */
+static void a_stream_of_other_frames_is_refused(void **state)
+{
+    static const uint8_t first[] = {0x27, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 0xc0, 0, 0},
+                         skipped[] = {0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0};
+    static uint8_t zeros[150];
+    struct hand hand;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        hand_make(&hand);
+        hand.block.near.coding = DELTA_ZSTD;
+        size_t coded = ZSTD_compress(hand.near, sizeof hand.near, zeros, sizeof zeros, 1);
+        if (i == 0) {
+            memcpy(hand.near, first, coded = sizeof first);
+        } else {
+            memmove(hand.near + sizeof skipped, hand.near, coded);
+            memcpy(hand.near, skipped, sizeof skipped);
+            if (i == 2) { /* the frame first */
+                memmove(hand.near, hand.near + sizeof skipped, coded);
+                memcpy(hand.near + coded, skipped, sizeof skipped);
+            }
+            coded += sizeof skipped;
+        }
+        hand.block.near.coded = (uint32_t)coded;
+        expect_refused(&hand, "not one frame");
     }
 }
 
@@ -409,7 +442,7 @@ static void mixed_bytes_come_back_and_bounds_are_kept(void **state)
 }
 
 /* --- the room that the window shares with what decoding needs --- */
-#define PART 4000 /* bytes of a block below */
+#define PART DELTA_BLOCK_LEAST /* bytes of a block below */
 
 /* Three blocks for an old file of a whole window: bytes of where the mixed coder will lie, a mixed stream,
  * and such bytes again. */
@@ -486,6 +519,7 @@ int main(void)
         cmocka_unit_test(a_table_that_is_not_whole_is_refused),
         cmocka_unit_test(a_block_head_that_breaks_a_bound_is_refused),
         cmocka_unit_test(a_stream_that_decodes_to_another_length_is_refused),
+        cmocka_unit_test(a_stream_of_other_frames_is_refused),
         cmocka_unit_test(a_window_beyond_its_file_is_refused),
         cmocka_unit_test(a_delta_that_ends_early_or_late_is_refused),
         cmocka_unit_test(a_header_of_another_format_or_other_files_is_refused),

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #define LENGTH (2 * PACKED_FRAME + 12345)
 
@@ -133,8 +134,8 @@ static void more_than_the_length_never_comes_out(void **state)
 
 static void frames_that_hold_nothing_end_as_well(void **state)
 {
-    /* A skippable frame of 8 bytes, for ever. */
-    static const char frame[] = {0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0};
+    /* RFC 8878: a frame of 0 bytes with one block, which is the last, for ever. */
+    static const uint8_t frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0};
     struct error err = {0};
     int64_t came = 0;
     int fed = 0;
@@ -160,6 +161,34 @@ static void a_frame_that_wants_a_large_window_is_refused(void **state)
     assert_false(unpack_feed(unpack, frame, sizeof frame, &err));
     assert_int_equal(err.kind, ERROR_UNTRUSTED);
     unpack_free(unpack);
+}
+
+/* zstd 0.7, which the library still reads and holds no bound of the window for: 128 MiB. And one to be
+ * skipped. */
+static void frames_of_other_kinds_are_refused(void **state)
+{
+    static const uint8_t frames[][8] = {{0x27, 0xb5, 0x2f, 0xfd, 0x00, 0x88, 0, 0},
+                                        {0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0}};
+    (void)state;
+
+    for (size_t i = 0; i < 2; i++)
+        for (size_t step = 1; step <= 8; step += 7) { /* whole, and byte by byte; behind a right one too */
+            for (int behind = 0; behind < 2; behind++) {
+                struct error err = {0};
+                struct looking looking = {0};
+                struct unpack *unpack = unpack_open(LENGTH, look, &looking);
+                bool taken = true;
+
+                if (behind)
+                    must(unpack_feed(unpack, packed,
+                                     ZSTD_findFrameCompressedSize(packed, (size_t)packed_length), &err));
+                for (size_t at = 0; at < 8 && taken; at += step)
+                    taken = unpack_feed(unpack, frames[i] + at, step, &err);
+                assert_false(taken);
+                assert_int_equal(err.kind, ERROR_UNTRUSTED);
+                unpack_free(unpack);
+            }
+        }
 }
 
 static void what_does_not_compress_is_not_packed(void **state)
@@ -222,6 +251,7 @@ int main(void)
         cmocka_unit_test(more_than_the_length_never_comes_out),
         cmocka_unit_test(frames_that_hold_nothing_end_as_well),
         cmocka_unit_test(a_frame_that_wants_a_large_window_is_refused),
+        cmocka_unit_test(frames_of_other_kinds_are_refused),
         cmocka_unit_test(what_does_not_compress_is_not_packed),
         cmocka_unit_test(making_stops_when_it_is_told_to),
         cmocka_unit_test(the_findings_of_the_fuzzer_stay_fixed),
