@@ -18,6 +18,7 @@ struct delta_job {
     struct delta_job *next;
     enum job_kind kind;
     int64_t device_id;        /* who asks or doubts; 0: nobody waits */
+    int turn;                 /* how many of that device were waiting when it came */
     uint8_t key[SHA256_SIZE]; /* of all that follows: the same job is there once */
     char new[SHA256_HEX];
     char olds[DELTA_CANDIDATES][SHA256_HEX];
@@ -56,8 +57,8 @@ bool job_add(struct deltas *deltas, struct delta_job *job);
 bool job_queue(struct deltas *deltas, const struct delta_job *job);
 /* Fills the key: what is asked, not in which order. */
 void job_key(struct delta_job *job);
-/* Puts it, which is the queue's from then on, behind those that are as urgent; what nobody waits for gives
- * way to what is asked. */
+/* Puts it, which is the queue's from then on, behind those that are as urgent and whose turn is no later: a
+ * device's first one goes before another's second. What nobody waits for gives way to what is asked. */
 void job_insert(struct deltas *deltas, struct delta_job *job);
 void job_take_out(struct deltas *deltas, struct delta_job *job);
 /* Since when it need not be looked at again, Unix seconds; 0: it is to be. */

@@ -1,4 +1,5 @@
-/* The queue of what is to be made: the most urgent first, each once, a share for each device. */
+/* The queue of what is to be made: the most urgent first, each once, a share for each device, devices in
+ * turns. */
 #include "console/deltas_parts.h"
 
 #include "base/clock.h"
@@ -54,25 +55,31 @@ void job_decide(struct deltas *deltas, const struct delta_job *job, int64_t seco
     decided->until = decided->at + seconds;
 }
 
-/* The one that is there already; `share` counts those of the device. */
+/* The one that is there already; `share` counts the device's others. */
 static struct delta_job *job_find(struct deltas *deltas, const struct delta_job *job, int *share)
 {
     struct delta_job *same = NULL;
 
     *share = 0;
     for (struct delta_job *one = deltas->first; one; one = one->next) {
-        *share += job->device_id && one->device_id == job->device_id;
         if (memcmp(one->key, job->key, SHA256_SIZE) == 0)
             same = one;
+        else
+            *share += job->device_id && one->device_id == job->device_id;
     }
     return same;
+}
+
+static bool goes_before(const struct delta_job *one, const struct delta_job *other)
+{
+    return one->kind != other->kind ? one->kind < other->kind : one->turn < other->turn;
 }
 
 void job_insert(struct deltas *deltas, struct delta_job *job)
 {
     struct delta_job **at = &deltas->first;
 
-    while (*at && (*at)->kind <= job->kind)
+    while (*at && !goes_before(job, *at))
         at = &(*at)->next;
     job->next = *at;
     *at = job;
@@ -103,10 +110,14 @@ bool job_queue(struct deltas *deltas, const struct delta_job *job)
     if (deltas->busy && memcmp(deltas->busy->key, job->key, SHA256_SIZE) == 0)
         return true;
     if (same) {
-        /* Planned so far, and now somebody waits. */
-        if (job->kind < same->kind) {
+        /* Planned so far, or another's later one, and now somebody waits. */
+        struct delta_job mine = {.kind = job->kind, .turn = share};
+
+        if (goes_before(&mine, same)) {
             job_take_out(deltas, same);
             same->kind = job->kind;
+            same->device_id = job->device_id;
+            same->turn = share;
             job_insert(deltas, same);
         }
         return true;
@@ -117,6 +128,7 @@ bool job_queue(struct deltas *deltas, const struct delta_job *job)
     if (!mine)
         abort();
     *mine = *job;
+    mine->turn = share;
     job_insert(deltas, mine);
     return true;
 }

@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "console/console.h"
-#include "console/deltas.h"
+#include "console/deltas_parts.h"
 #include "console/delivery/release.h"
 #include "repo/delta_make_parts.h"
 
@@ -331,6 +331,48 @@ static void one_device_cannot_fill_the_queue(void **state)
     assert_int_equal(choice.verdict, DELTA_ASK_AGAIN); /* others have their own share */
 }
 
+static void want(struct deltas *queue, enum job_kind kind, int64_t device_id, const char *new)
+{
+    struct delta_job job = {.kind = kind, .device_id = device_id};
+
+    sha256_hex(new, strlen(new), job.new);
+    assert_true(job_add(queue, &job));
+}
+
+static void devices_are_served_in_turns(void **state)
+{
+    ARENA(arena);
+    struct deltas *queue = arena_array(&arena, 1, sizeof *queue); /* without its thread */
+    char order[16] = "";
+    size_t count = 0;
+
+    (void)state;
+    memset(queue, 0, sizeof *queue);
+    pthread_mutex_init(&queue->lock, NULL);
+    pthread_cond_init(&queue->wake, NULL);
+    want(queue, JOB_PAIR, 0, "planned");
+    want(queue, JOB_ASKED, 1, "a");
+    want(queue, JOB_ASKED, 1, "b");
+    want(queue, JOB_ASKED, 1, "c");
+    want(queue, JOB_ASKED, 1, "d");
+    want(queue, JOB_ASKED, 2, "e");
+    want(queue, JOB_ASKED, 2, "f");
+    want(queue, JOB_ASKED, 3, "d"); /* which is the fourth of another, and now the first of this one */
+    want(queue, JOB_ASKED, 4, "planned");
+    want(queue, JOB_PAIR, 0, "e"); /* it is more urgent already */
+    while (queue->first) {
+        struct delta_job *job = queue->first;
+
+        order[count++] = (char)('0' + job->device_id);
+        job_take_out(queue, job);
+        free(job);
+    }
+    assert_string_equal(order, "1234121");
+    assert_int_equal(queue->waiting, 0);
+    pthread_cond_destroy(&queue->wake);
+    pthread_mutex_destroy(&queue->lock);
+}
+
 void __real_delta_plan_make(struct delta_maker *maker);
 void __wrap_delta_plan_make(struct delta_maker *maker);
 
@@ -388,6 +430,7 @@ int main(void)
         TEST_OF(with_a_quota_of_nothing_whole_objects_travel),
         TEST_OF(a_delta_beyond_the_quota_is_not_made_again_and_again),
         TEST_OF(one_device_cannot_fill_the_queue),
+        cmocka_unit_test(devices_are_served_in_turns),
         TEST_OF(an_object_that_is_cut_off_fails_its_pair_and_is_tried_again_later),
     };
 
