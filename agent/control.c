@@ -192,11 +192,12 @@ static void version_done(struct control *control, const struct job *job)
 {
     if (job->err.kind == ERROR_NONE) {
         control->bytes += job->bytes;
+        control->whole += job->whole;
         backoff_reset(&control->fetch_backoff);
         control->fetch_at_ms = 0;
         trouble_clear(control, job->version.entry.asset);
-        log_event(LOG_INFO, "fetched", "asset=%s version=%s bytes=%lld", job->version.entry.asset,
-                  job->version.entry.version, (long long)job->bytes);
+        log_event(LOG_INFO, "fetched", "asset=%s version=%s bytes=%lld whole=%lld", job->version.entry.asset,
+                  job->version.entry.version, (long long)job->bytes, (long long)job->whole);
         return;
     }
     control->bytes += job->bytes;

@@ -36,6 +36,7 @@ struct control {
     struct backoff fetch_backoff;
     int64_t swap_at_ms; /* boot clock: not before then the next attempt at a set that could not be prepared */
     int64_t bytes;      /* fetched since the last swap */
+    int64_t whole;      /* of the files of the versions that were made whole since then */
 
     enum job_kind job; /* what the transfer thread has of ours; JOB_NONE: it is free */
     bool job_diagnostic, job_cancelled;

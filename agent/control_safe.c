@@ -133,6 +133,7 @@ static void report(struct control *control, const struct set *to, const char *wh
     changed_write(&writer, &control->set, to);
     json_write_integer(&writer, "duration_ms", 0);
     json_write_integer(&writer, "bytes", 0);
+    json_write_integer(&writer, "whole", 0);
     json_write_string(&writer, "reason", why);
     if (!outbox_add(&control->worker->outbox, &writer, id, &err))
         log_event(LOG_WARNING, "report", "why=\"%s\"", err.text);

@@ -273,7 +273,8 @@ static void swap_now(struct control *control, struct set *target)
     target->generation = next_generation(control);
     control->updating = true;
     control_view(control);
-    enum swap_end end = swap_run(&control->swap, &control->set, target, control->bytes, reason, &err);
+    enum swap_end end =
+        swap_run(&control->swap, &control->set, target, control->bytes, control->whole, reason, &err);
     control->updating = false;
     if (end == SWAP_UNFINISHED) {
         recover_later(control, &err);
@@ -285,7 +286,7 @@ static void swap_now(struct control *control, struct set *target)
         return;
     }
     control->sound = end == SWAP_COMMITTED; /* what was gone back to is looked at again */
-    control->bytes = 0;
+    control->bytes = control->whole = 0;
     backoff_reset(&control->fetch_backoff);
     swap_over(control);
     worker_wake(control->worker->control_wake); /* there may be more to do */

@@ -360,12 +360,14 @@ bool fetch_version(struct fetch *fetch, const struct wish_version *wanted, bool 
     fetch->lasting = false;
     fetch->rate = wanted->entry.apply.rate;
     fetch->entry = &wanted->entry;
+    fetch->whole = 0;
     fetch->delta_wait_ms = DELTA_WAIT_MS;
     /* The manifest is checked also when the version is there: hardware and product are ours to watch. */
     if (!manifest_get(fetch, &arena, wanted, diagnostic, &manifest, err))
         return false;
     if (version_is_installed(fetch->state_fd, &wanted->entry))
         return true;
+    fetch->whole = manifest.total;
     return objects_get(fetch, &manifest, err) &&
            (version_build(fetch->state_fd, &manifest, wanted->entry.manifest, err) ||
             fetch_failed(fetch, err, RESULT_UPDATE_FAILED));

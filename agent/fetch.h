@@ -19,6 +19,7 @@ struct fetch {
     const bool *cancel;            /* read atomically; true: stop soon */
     int64_t rate;                  /* bytes a second at most, of the version being fetched; 0: no limit */
     int64_t bytes;                 /* that came over the wire */
+    int64_t whole;                 /* of the version's files; 0: it was there */
     int64_t delta_wait_ms;         /* that may still be waited for deltas of this version */
     bool no_deltas;                /* the console knows none */
     enum update_result result;     /* after a failure */

@@ -25,6 +25,7 @@ bool journal_save(int state_fd, const struct journal *journal, struct error *err
     json_write_string(&writer, "boot", journal->boot);
     json_write_string(&writer, "report", journal->report);
     json_write_integer(&writer, "bytes", journal->bytes);
+    json_write_integer(&writer, "whole", journal->whole);
     json_write_integer(&writer, "began_ms", journal->began_ms);
     json_write_string(&writer, "failed", journal->failed);
     json_write_string(&writer, "reason", journal->reason);
@@ -63,6 +64,7 @@ bool journal_load(struct arena *arena, int state_fd, struct journal *journal, st
     journal->back = json_boolean(json, "back", false);
     journal->restart = json_boolean(json, "restart", false);
     journal->bytes = json_integer(json, "bytes", 0);
+    journal->whole = json_integer(json, "whole", 0);
     journal->began_ms = json_integer(json, "began_ms", 0);
     take(json, "boot", journal->boot, sizeof(journal->boot));
     take(json, "report", journal->report, sizeof(journal->report));

@@ -17,6 +17,7 @@ struct journal {
     char boot[64];               /* the boot of the last attempt */
     char report[REPORT_ID_SIZE]; /* id of the report that will tell the end */
     int64_t bytes;               /* that were fetched for it */
+    int64_t whole;               /* that the files of its new versions have */
     int64_t began_ms;            /* wall clock, Unix milliseconds */
     char failed[SHA256_HEX];     /* when `back`: digest of the set that failed */
     char reason[JOURNAL_REASON]; /* when `back`: why */

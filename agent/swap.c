@@ -118,6 +118,7 @@ static bool report_add(struct swap *swap, const struct journal *journal, struct 
     json_write_end(&writer, ']');
     json_write_integer(&writer, "duration_ms", took > 0 ? took : 0);
     json_write_integer(&writer, "bytes", journal->bytes);
+    json_write_integer(&writer, "whole", journal->whole);
     json_write_string(&writer, "reason", journal->back ? journal->reason : NULL);
     return outbox_add(swap->outbox, &writer, journal->report, err);
 }
@@ -250,12 +251,15 @@ static void compare(struct arena *arena, const struct set *from, const struct se
         }
 }
 
-enum swap_end swap_run(struct swap *swap, const struct set *from, struct set *to, int64_t bytes, char *reason,
-                       struct error *err)
+enum swap_end swap_run(struct swap *swap, const struct set *from, struct set *to, int64_t bytes,
+                       int64_t whole, char *reason, struct error *err)
 {
     ARENA(arena);
-    struct journal journal = {
-        .from = from->generation, .to = to->generation, .bytes = bytes, .began_ms = clock_now_ms()};
+    struct journal journal = {.from = from->generation,
+                              .to = to->generation,
+                              .bytes = bytes,
+                              .whole = whole,
+                              .began_ms = clock_now_ms()};
 
     report_id_make(journal.report);
     compare(&arena, from, to, &journal);

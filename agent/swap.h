@@ -33,9 +33,10 @@ enum swap_end {
 };
 
 /* Swaps from the committed set to `to`, whose versions are all installed and whose generation is the next.
- * `bytes` were fetched for it. `reason` has JOURNAL_REASON bytes. */
-enum swap_end swap_run(struct swap *swap, const struct set *from, struct set *to, int64_t bytes, char *reason,
-                       struct error *err);
+ * `bytes` were fetched for it, where the files of its new versions have `whole`. `reason` has JOURNAL_REASON
+ * bytes. */
+enum swap_end swap_run(struct swap *swap, const struct set *from, struct set *to, int64_t bytes,
+                       int64_t whole, char *reason, struct error *err);
 /* Finishes what a journal says; SWAP_COMMITTED as well when there is none. */
 enum swap_end swap_recover(struct swap *swap, char *reason, struct error *err);
 

@@ -68,6 +68,7 @@ static void version_do(struct transfer *transfer, struct job *job)
     job->result = fetch.result;
     job->lasting = fetch.lasting;
     job->bytes += fetch.bytes;
+    job->whole = fetch.whole;
 }
 
 static void capture_do(struct transfer *transfer, struct job *job)

@@ -36,7 +36,7 @@ struct job {
     struct error err; /* kind ERROR_NONE: good */
     enum update_result result;
     bool lasting;
-    int64_t bytes, retry_after_s;
+    int64_t bytes, whole, retry_after_s;
     bool dropped;
     char dropped_why[200];
 };

@@ -64,6 +64,7 @@ static bool take_swap(struct taking *taking, const struct json *report, struct e
     struct arena *arena = &taking->act.arena;
     int64_t result = json_integer(report, "result", -1), ms = json_integer(report, "duration_ms", 0);
     const struct json *changed = json_get(report, "changed");
+    int64_t bytes = json_integer(report, "bytes", 0), whole = json_integer(report, "whole", 0);
     const char *names = "", *why = reason_text(arena, report);
     int named = 0;
 
@@ -71,10 +72,11 @@ static bool take_swap(struct taking *taking, const struct json *report, struct e
         names =
             arena_printf(arena, "%s%s%.64s", names, named++ ? ", " : "", name->string ? name->string : "?");
     const char *line =
-        arena_printf(arena, "%s %s in %lld ms (generation %lld, %lld bytes fetched)%s%s",
+        arena_printf(arena, "%s %s in %lld ms (generation %lld, %lld bytes fetched%s)%s%s",
                      result == RESULT_SUCCESS ? "took" : "refused", *names ? names : "a set", (long long)ms,
-                     (long long)json_integer(report, "generation", 0),
-                     (long long)json_integer(report, "bytes", 0), why ? ": " : "", why ? why : "");
+                     (long long)json_integer(report, "generation", 0), (long long)bytes,
+                     bytes < whole ? arena_printf(arena, " instead of %lld", (long long)whole) : "",
+                     why ? ": " : "", why ? why : "");
     return device_event_add(taking->act.conn, taking->device_id, "swap", line, err);
 }
 

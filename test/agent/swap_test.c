@@ -61,7 +61,7 @@ static void device_make(struct device *device)
     struct set nothing = {0};
     set_seal(&device->disk.arena, &nothing);
     device->from = disk_set(&device->disk, 1, &old, 1);
-    if (swap_run(&device->swap, &nothing, &device->from, 0, reason, &err) != SWAP_COMMITTED)
+    if (swap_run(&device->swap, &nothing, &device->from, 0, 0, reason, &err) != SWAP_COMMITTED)
         fail_msg("%s", err.text);
     struct member next[] = {disk_install(&device->disk, "detector", "1.1.0", "new\n"),
                             disk_install(&device->disk, "labels", "2.0.0", "new\n")};
@@ -100,7 +100,7 @@ static void a_swap_flips_commits_and_reports_once(void **state)
     struct error err = {0};
 
     device_make(&device);
-    assert_int_equal(swap_run(&device.swap, &device.from, &device.to, 8, reason, &err), SWAP_COMMITTED);
+    assert_int_equal(swap_run(&device.swap, &device.from, &device.to, 8, 80, reason, &err), SWAP_COMMITTED);
     assert_true(check_settled(&device));
     assert_int_equal(swap_recover(&device.swap, reason, &err), SWAP_COMMITTED);
     assert_true(check_settled(&device));
@@ -120,7 +120,7 @@ static void recover(struct device *device)
     /* What the wish still asks for is tried again. */
     if (set_current(device->disk.fd, &err) == device->from.generation) {
         check_settled(device);
-        if (swap_run(&device->swap, &device->from, &device->to, 8, reason, &err) != SWAP_COMMITTED)
+        if (swap_run(&device->swap, &device->from, &device->to, 8, 80, reason, &err) != SWAP_COMMITTED)
             fail_msg("%s", err.text);
     }
     assert_true(check_settled(device));
@@ -136,7 +136,7 @@ static void fail_each_step(int number)
         struct error err = {0};
         device_make(&device);
         file_fault(n, number);
-        enum swap_end end = swap_run(&device.swap, &device.from, &device.to, 8, reason, &err);
+        enum swap_end end = swap_run(&device.swap, &device.from, &device.to, 8, 80, reason, &err);
         int steps = file_fault_steps();
         file_fault(0, 0);
         struct error ignored = {0};
@@ -176,8 +176,9 @@ static void killed_at_any_step_the_swap_is_finished_or_never_was(void **state)
             char reason[JOURNAL_REASON];
             struct error err = {0};
             file_fault(n, FILE_FAULT_KILL);
-            _exit(swap_run(&device.swap, &device.from, &device.to, 8, reason, &err) == SWAP_COMMITTED ? 0
-                                                                                                      : 1);
+            _exit(swap_run(&device.swap, &device.from, &device.to, 8, 80, reason, &err) == SWAP_COMMITTED
+                      ? 0
+                      : 1);
         }
         int status;
         assert_int_equal(waitpid(pid, &status, 0), pid);

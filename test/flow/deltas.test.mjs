@@ -77,6 +77,8 @@ test('a model of 32 MiB with one percent changed moves about that percent, while
   assert.equal(sha(await readFile(device.current('model/model.bin'))), sha(two));
   const bytes = await moved(device, 2);
   assert.ok(bytes < 0.0125 * two.length, `${bytes} bytes moved`);
+  const whole = two.length + 2 * '1.1.0\n'.length;
+  assert.deepEqual((await told(device, 'swap')).filter((one) => one.includes(`${bytes} bytes fetched instead of ${whole})`)).length, 1);
   assert.equal(await metric('locum_deltas_served_total'), served + 1);
   assert.ok(await metric('locum_delta_saved_bytes_total') > 31 * MiB);
   assert.deepEqual((await readdir(path.join(device.state, 'objects'))).filter((name) => /\.(part|place)$/.test(name)), [], 'parts and notes are left');
