@@ -1,5 +1,6 @@
 // What a peer took long to prepare and would prepare the same again, byte for byte: kept with what it cost, so that a later run of the benchmark
-// spends its time on what may have changed. A folder each: `served`, as the peer left it, and `cost.json`.
+// spends its time on what may have changed. Also that it did not end: then its cost is `{late_s}`, the seconds that it had. A folder each: `served`,
+// as the peer left it, and `cost.json`.
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

@@ -11,8 +11,8 @@ import { Process, freePort, until } from '../flow/lib/locum.mjs';
 import { connect } from 'node:net';
 
 const MIB = 1 << 20;
-/* A preparation that took so many seconds is not repeated. */
-const SLOW_S = 5;
+/* A preparation that took so many seconds is not repeated, and one that did not end within so many not in later runs either. */
+const SLOW_S = 5, LATE_S = 60;
 
 export const hashOf = (name) => new Promise((done, fail) => {
   const hash = createHash('sha256');
@@ -20,6 +20,11 @@ export const hashOf = (name) => new Promise((done, fail) => {
 });
 
 export const available = () => Number(/^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? freemem() / 1024) * 1024;
+
+/** A step that was ended because it took longer than it may, `late_s`. */
+class Late extends Error {
+  constructor(seconds) { super(`not within ${seconds} s`); this.late_s = seconds; }
+}
 
 /** A folder for the work, nginx and an rsync daemon over what is served in it. `on`: what the cost of a preparation depends on. */
 export class Bench {
@@ -60,7 +65,7 @@ export class Bench {
       child.once('error', fail);
       child.once('close', (code) => {
         clearTimeout(timer);
-        if (late) return fail(new Error(`not within ${seconds} s`));
+        if (late) return fail(new Late(seconds));
         if (code !== 0) return fail(new Error(`exit ${code}: ${said.trim().split('\n').slice(-3).join(' | ')}`));
         return done({ ...JSON.parse(readFileSync(out, 'utf8')), said });
       });
@@ -83,12 +88,24 @@ export class Bench {
     return { prepare_s: cost.seconds, prepare_cpu_s: own ? Number(own[1]) : cost.cpu_s, prepare_peak_kib: cost.peak_kib };
   }
 
+  /** The first time; of a peer that does not end that is kept, too. */
+  async first(tool, pair, seconds) {
+    try { return await this.prepare(tool, pair, seconds); } catch (error) {
+      if (error.late_s >= LATE_S && !isOurs(tool.name)) {
+        this.empty(this.served);
+        this.kept.keep(tool, pair, this.served, { late_s: error.late_s });
+      }
+      throw error;
+    }
+  }
+
   /** What was prepared is in `served` afterwards. A peer that is slow at it does it once, also for later runs; Locum's own is made in every run. */
   async prepared(tool, pair, { times, seconds }) {
     this.empty(this.served);
     const before = isOurs(tool.name) ? null : this.kept.find(tool, pair, this.served);
-    if (before) return { cost: before, note: times > 1 ? 'prepared once' : null };
-    const costs = [await this.prepare(tool, pair, seconds)], slow = tool.once || costs[0].prepare_s > SLOW_S;
+    if (before?.late_s >= seconds) throw new Late(before.late_s);
+    if (before && !before.late_s) return { cost: before, note: times > 1 ? 'prepared once' : null };
+    const costs = [await this.first(tool, pair, seconds)], slow = tool.once || costs[0].prepare_s > SLOW_S;
     if (costs[0].prepare_s > SLOW_S && !isOurs(tool.name)) this.kept.keep(tool, pair, this.served, costs[0]);
     while (!slow && costs.length < times) costs.push(await this.prepare(tool, pair, seconds));
     return { cost: medians(costs), note: slow && times > 1 ? 'prepared once' : null };
