@@ -266,8 +266,7 @@ static struct delta_job *job_next(struct deltas *deltas)
     }
     if (deltas->ends)
         return NULL;
-    struct delta_job *job = deltas->first;
-    job_take_out(deltas, job);
+    struct delta_job *job = job_take_first(deltas);
     deltas->busy = job;
     deltas->gives_way = false;
     atomic_store(&deltas->cancel, false);

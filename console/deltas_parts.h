@@ -17,8 +17,8 @@ enum job_kind { JOB_ASKED, JOB_DOUBT, JOB_PLAN, JOB_PAIR, JOB_PACK, JOB_THOROUGH
 struct delta_job {
     struct delta_job *next;
     enum job_kind kind;
-    int64_t device_id;        /* who asks or doubts; 0: nobody waits */
-    int turn;                 /* how many of that device were waiting when it came */
+    int64_t device_id;        /* who asks or doubts, the last to take it forward; 0: nobody waits */
+    int64_t turn;             /* of `round`, when its device comes to it; 0: nobody waits */
     uint8_t key[SHA256_SIZE]; /* of all that follows: the same job is there once */
     char new[SHA256_HEX];
     char olds[DELTA_CANDIDATES][SHA256_HEX];
@@ -44,6 +44,7 @@ struct deltas {
     pthread_cond_t wake, rest;
     struct delta_job *first, *busy;
     int64_t waiting;
+    int64_t round; /* a device's first job comes in this one, its next ones in those after it */
     struct decided decided[DECIDED_MOST]; /* by the key's first bytes: a newer one takes the place */
     bool ends, gives_way;                 /* why `cancel` is set */
     atomic_bool cancel;
@@ -57,10 +58,12 @@ bool job_add(struct deltas *deltas, struct delta_job *job);
 bool job_queue(struct deltas *deltas, const struct delta_job *job);
 /* Fills the key: what is asked, not in which order. */
 void job_key(struct delta_job *job);
-/* Puts it, which is the queue's from then on, behind those that are as urgent and whose turn is no later: a
- * device's first one goes before another's second. What nobody waits for gives way to what is asked. */
+/* Puts it, which is the queue's from then on, behind those that are as urgent and whose turn is no later.
+ * What nobody waits for gives way to what is asked. */
 void job_insert(struct deltas *deltas, struct delta_job *job);
 void job_take_out(struct deltas *deltas, struct delta_job *job);
+/* Takes out the first, which is the caller's from then on; the round goes on behind its turn. NULL: none. */
+struct delta_job *job_take_first(struct deltas *deltas);
 /* Since when it need not be looked at again, Unix seconds; 0: it is to be. */
 int64_t job_decided_at(struct deltas *deltas, const uint8_t key[SHA256_SIZE]);
 void job_decide(struct deltas *deltas, const struct delta_job *job, int64_t seconds);

@@ -1,5 +1,8 @@
-/* The queue of what is to be made: the most urgent first, each once, a share for each device, devices in
- * turns. */
+/* The queue of what is to be made: the most urgent first, each once, a share for each device.
+ *
+ * Devices are served in turns: a device's first job comes in the present round, its second in the next, and
+ * the round goes on behind what is taken out, so that who comes later does not come first for ever
+ * (start-time fair queuing; Goyal, Vin, Cheng, 1996, with every job of one length). */
 #include "console/deltas_parts.h"
 
 #include "base/clock.h"
@@ -102,22 +105,35 @@ void job_take_out(struct deltas *deltas, struct delta_job *job)
     deltas->waiting--;
 }
 
+struct delta_job *job_take_first(struct deltas *deltas)
+{
+    struct delta_job *job = deltas->first;
+
+    if (!job)
+        return NULL;
+    job_take_out(deltas, job);
+    if (job->device_id && job->turn >= deltas->round)
+        deltas->round = job->turn + 1;
+    return job;
+}
+
 bool job_queue(struct deltas *deltas, const struct delta_job *job)
 {
     int share;
     struct delta_job *same = job_find(deltas, job, &share);
+    int64_t turn = job->device_id ? deltas->round + share : 0;
 
     if (deltas->busy && memcmp(deltas->busy->key, job->key, SHA256_SIZE) == 0)
         return true;
     if (same) {
         /* Planned so far, or another's later one, and now somebody waits. */
-        struct delta_job mine = {.kind = job->kind, .turn = share};
+        struct delta_job mine = {.kind = job->kind, .turn = turn};
 
-        if (goes_before(&mine, same)) {
+        if (share < JOBS_OF_DEVICE && goes_before(&mine, same)) {
             job_take_out(deltas, same);
             same->kind = job->kind;
             same->device_id = job->device_id;
-            same->turn = share;
+            same->turn = turn;
             job_insert(deltas, same);
         }
         return true;
@@ -128,7 +144,7 @@ bool job_queue(struct deltas *deltas, const struct delta_job *job)
     if (!mine)
         abort();
     *mine = *job;
-    mine->turn = share;
+    mine->turn = turn;
     job_insert(deltas, mine);
     return true;
 }

@@ -331,46 +331,101 @@ static void one_device_cannot_fill_the_queue(void **state)
     assert_int_equal(choice.verdict, DELTA_ASK_AGAIN); /* others have their own share */
 }
 
-static void want(struct deltas *queue, enum job_kind kind, int64_t device_id, const char *new)
+/* The queue without its thread. */
+static struct deltas *queue_new(struct arena *arena)
+{
+    struct deltas *queue = arena_array(arena, 1, sizeof *queue);
+
+    memset(queue, 0, sizeof *queue);
+    pthread_mutex_init(&queue->lock, NULL);
+    pthread_cond_init(&queue->wake, NULL);
+    return queue;
+}
+
+static bool want(struct deltas *queue, enum job_kind kind, int64_t device_id, const char *new)
 {
     struct delta_job job = {.kind = kind, .device_id = device_id};
 
     sha256_hex(new, strlen(new), job.new);
-    assert_true(job_add(queue, &job));
+    return job_add(queue, &job);
+}
+
+/* Whose job is next, -1: none waits. */
+static int64_t serve(struct deltas *queue)
+{
+    struct delta_job *job = job_take_first(queue);
+    int64_t device_id = job ? job->device_id : -1;
+
+    free(job);
+    return device_id;
+}
+
+static void queue_end(struct deltas *queue)
+{
+    while (serve(queue) >= 0)
+        continue;
+    assert_int_equal(queue->waiting, 0);
+    pthread_cond_destroy(&queue->wake);
+    pthread_mutex_destroy(&queue->lock);
 }
 
 static void devices_are_served_in_turns(void **state)
 {
     ARENA(arena);
-    struct deltas *queue = arena_array(&arena, 1, sizeof *queue); /* without its thread */
+    struct deltas *queue = queue_new(&arena);
     char order[16] = "";
     size_t count = 0;
 
     (void)state;
-    memset(queue, 0, sizeof *queue);
-    pthread_mutex_init(&queue->lock, NULL);
-    pthread_cond_init(&queue->wake, NULL);
-    want(queue, JOB_PAIR, 0, "planned");
-    want(queue, JOB_ASKED, 1, "a");
-    want(queue, JOB_ASKED, 1, "b");
-    want(queue, JOB_ASKED, 1, "c");
-    want(queue, JOB_ASKED, 1, "d");
-    want(queue, JOB_ASKED, 2, "e");
-    want(queue, JOB_ASKED, 2, "f");
-    want(queue, JOB_ASKED, 3, "d"); /* which is the fourth of another, and now the first of this one */
-    want(queue, JOB_ASKED, 4, "planned");
-    want(queue, JOB_PAIR, 0, "e"); /* it is more urgent already */
-    while (queue->first) {
-        struct delta_job *job = queue->first;
-
-        order[count++] = (char)('0' + job->device_id);
-        job_take_out(queue, job);
-        free(job);
-    }
+    assert_true(want(queue, JOB_PAIR, 0, "planned"));
+    for (int i = 0; i < 4; i++)
+        assert_true(want(queue, JOB_ASKED, 1, arena_printf(&arena, "of the first, %d", i)));
+    assert_true(want(queue, JOB_ASKED, 2, "e"));
+    assert_true(want(queue, JOB_ASKED, 2, "f"));
+    assert_true(want(queue, JOB_ASKED, 3, "of the first, 3")); /* its fourth is another's first */
+    assert_true(want(queue, JOB_ASKED, 4, "planned"));
+    assert_true(want(queue, JOB_PAIR, 0, "e")); /* it is more urgent already */
+    for (int64_t device_id; (device_id = serve(queue)) >= 0;)
+        order[count++] = (char)('0' + device_id);
     assert_string_equal(order, "1234121");
-    assert_int_equal(queue->waiting, 0);
-    pthread_cond_destroy(&queue->wake);
-    pthread_mutex_destroy(&queue->lock);
+    queue_end(queue);
+}
+
+static void who_asks_again_and_again_does_not_keep_others_waiting(void **state)
+{
+    ARENA(arena);
+    struct deltas *queue = queue_new(&arena);
+    int served = 0;
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        assert_true(want(queue, JOB_ASKED, 1, arena_printf(&arena, "patient %d", i)));
+    for (int i = 0; i < 6; i++) { /* two more that have one question whenever they have none */
+        assert_true(want(queue, JOB_ASKED, 2 + i % 2, arena_printf(&arena, "busy %d", i)));
+        assert_true(want(queue, JOB_ASKED, 1, "patient 2"));
+        served += serve(queue) == 1;
+    }
+    assert_int_equal(served, 3);
+    queue_end(queue);
+}
+
+static void what_was_planned_counts_to_the_share_of_who_asks_for_it(void **state)
+{
+    ARENA(arena);
+    struct deltas *queue = queue_new(&arena);
+    int own = 0;
+
+    (void)state;
+    for (int i = 0; i < 20; i++)
+        assert_true(want(queue, JOB_PAIR, 0, arena_printf(&arena, "planned %d", i)));
+    for (int i = 0; i < 20; i++)
+        assert_true(want(queue, JOB_ASKED, 1, arena_printf(&arena, "planned %d", i)));
+    assert_false(want(queue, JOB_ASKED, 1, "one more"));
+    assert_true(want(queue, JOB_ASKED, 2, "one more"));
+    for (int64_t device_id; (device_id = serve(queue)) >= 0;)
+        own += device_id == 1;
+    assert_int_equal(own, 8);
+    queue_end(queue);
 }
 
 void __real_delta_plan_make(struct delta_maker *maker);
@@ -431,6 +486,8 @@ int main(void)
         TEST_OF(a_delta_beyond_the_quota_is_not_made_again_and_again),
         TEST_OF(one_device_cannot_fill_the_queue),
         cmocka_unit_test(devices_are_served_in_turns),
+        cmocka_unit_test(who_asks_again_and_again_does_not_keep_others_waiting),
+        cmocka_unit_test(what_was_planned_counts_to_the_share_of_who_asks_for_it),
         TEST_OF(an_object_that_is_cut_off_fails_its_pair_and_is_tried_again_later),
     };
 
