@@ -191,7 +191,6 @@ static int64_t wait_ms(struct backoff *backoff, const struct job *job)
 static void version_done(struct control *control, const struct job *job)
 {
     if (job->err.kind == ERROR_NONE) {
-        control->bytes += job->bytes;
         control->whole += job->whole;
         backoff_reset(&control->fetch_backoff);
         control->fetch_at_ms = 0;
@@ -200,7 +199,6 @@ static void version_done(struct control *control, const struct job *job)
                   job->version.entry.version, (long long)job->bytes, (long long)job->whole);
         return;
     }
-    control->bytes += job->bytes;
     trouble_set(control, &job->version.entry, job->result, job->lasting, job->err.text);
     control->fetch_at_ms = clock_boot_ms() + wait_ms(&control->fetch_backoff, job);
     control->gc_due |= job->result == RESULT_NO_STORAGE;
@@ -210,6 +208,8 @@ static void job_take(struct control *control, const struct job *job)
 {
     struct assignment *assignment = assignments_find(&control->assignments, job->run);
 
+    if (job->kind == JOB_VERSION && !job->diagnostic)
+        control->bytes += job->bytes; /* however it ended: the next attempt goes on from there */
     if (control->job_cancelled && job->err.kind != ERROR_NONE)
         return; /* it was not wanted any more, or something more urgent came */
     if (job->kind == JOB_CAPTURE && assignment)

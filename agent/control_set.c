@@ -238,6 +238,7 @@ static void swap_over(struct control *control)
 
     control->unfinished = false;
     control->updating = false;
+    control->bytes = control->whole = 0;
     control->app_ends = 0;
     control->app_is_well = false;
     control->waiting[0] = '\0';
@@ -286,7 +287,6 @@ static void swap_now(struct control *control, struct set *target)
         return;
     }
     control->sound = end == SWAP_COMMITTED; /* what was gone back to is looked at again */
-    control->bytes = control->whole = 0;
     backoff_reset(&control->fetch_backoff);
     swap_over(control);
     worker_wake(control->worker->control_wake); /* there may be more to do */

@@ -71,12 +71,12 @@ static bool take_swap(struct taking *taking, const struct json *report, struct e
     for (const struct json *name = changed ? changed->first : NULL; name && named < 8; name = name->next)
         names =
             arena_printf(arena, "%s%s%.64s", names, named++ ? ", " : "", name->string ? name->string : "?");
-    const char *line =
-        arena_printf(arena, "%s %s in %lld ms (generation %lld, %lld bytes fetched%s)%s%s",
-                     result == RESULT_SUCCESS ? "took" : "refused", *names ? names : "a set", (long long)ms,
-                     (long long)json_integer(report, "generation", 0), (long long)bytes,
-                     bytes < whole ? arena_printf(arena, " instead of %lld", (long long)whole) : "",
-                     why ? ": " : "", why ? why : "");
+    const char *line = arena_printf(
+        arena, "%s %s in %lld ms (generation %lld, %lld bytes fetched%s)%s%s",
+        result == RESULT_SUCCESS ? "took" : "refused", *names ? names : "a set", (long long)ms,
+        (long long)json_integer(report, "generation", 0), (long long)bytes,
+        bytes >= 0 && bytes < whole ? arena_printf(arena, " instead of %lld", (long long)whole) : "",
+        why ? ": " : "", why ? why : "");
     return device_event_add(taking->act.conn, taking->device_id, "swap", line, err);
 }
 

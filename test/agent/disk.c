@@ -126,6 +126,29 @@ int disk_count(struct disk *disk, const char *folder)
     return count;
 }
 
+const struct json *disk_report(struct disk *disk, const char *id)
+{
+    struct error err = {0};
+    DIR *dir = fdopendir(folder_open_beneath(disk->fd, STATE_OUTBOX, &err));
+    char name[256] = ""; /* names begin with their number */
+    char *bytes;
+    size_t size;
+
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (entry->d_name[0] != '.' && (!id || strstr(entry->d_name, id)) && strcmp(entry->d_name, name) > 0)
+            strcpy(name, entry->d_name);
+    closedir(dir);
+    if (!*name)
+        return NULL;
+    assert_ok(file_read(&disk->arena, disk->fd, arena_printf(&disk->arena, STATE_OUTBOX "/%s", name), 65536,
+                        &bytes, &size, &err),
+              err);
+    const struct json *report = json_read(&disk->arena, bytes, size, &json_limits_small, &err);
+    assert_non_null(report);
+    return report;
+}
+
 bool disk_has(struct disk *disk, const char *path)
 {
     return faccessat(disk->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;

@@ -38,6 +38,8 @@ struct set disk_set(struct disk *disk, int64_t generation, const struct member *
 const char *disk_model(struct disk *disk, const char *asset);
 /* Names in a folder that do not begin with a point; -1: no such folder. */
 int disk_count(struct disk *disk, const char *folder);
+/* The report with this id in the outbox, NULL: the newest one. NULL when it is not there. In the arena. */
+const struct json *disk_report(struct disk *disk, const char *id);
 bool disk_has(struct disk *disk, const char *path);
 
 #define assert_ok(call, err)                                                                                 \

@@ -22,27 +22,6 @@ static bool add(struct outbox *outbox, const char *id, int64_t pid, struct error
     return outbox_add(outbox, &writer, id, err);
 }
 
-/* The report with this id as it lies there; NULL: none. */
-static const struct json *find(struct disk *disk, const char *id)
-{
-    struct error err = {0};
-    DIR *dir = fdopendir(folder_open_beneath(disk->fd, STATE_OUTBOX, &err));
-    const struct json *found = NULL;
-    char *bytes;
-    size_t size;
-
-    assert_non_null(dir);
-    for (struct dirent *entry; !found && (entry = readdir(dir));)
-        if (strstr(entry->d_name, id)) {
-            char *path = arena_printf(&disk->arena, STATE_OUTBOX "/%s", entry->d_name);
-            assert_ok(file_read(&disk->arena, disk->fd, path, 4096, &bytes, &size, &err), err);
-            found = json_read(&disk->arena, bytes, size, &json_limits_small, &err);
-            assert_non_null(found);
-        }
-    closedir(dir);
-    return found;
-}
-
 static void a_report_lies_on_the_disk_and_survives_a_restart(void **state)
 {
     (void)state;
@@ -58,7 +37,7 @@ static void a_report_lies_on_the_disk_and_survives_a_restart(void **state)
     assert_ok(outbox_open(&again, disk.fd, &err), err);
     assert_int_equal(again.count, 1);
     assert_int_equal(again.next, outbox.next);
-    const struct json *report = find(&disk, id);
+    const struct json *report = disk_report(&disk, id);
     assert_string_equal(json_string(report, "id"), id);
     assert_string_equal(json_string(report, "type"), "app");
     assert_int_equal(json_integer(report, "pid", 0), 42);
@@ -78,7 +57,7 @@ static void the_same_id_twice_is_one_report(void **state)
     assert_ok(add(&outbox, id, 1, &err), err);
     assert_ok(add(&outbox, id, 2, &err), err);
     assert_int_equal(disk_count(&disk, STATE_OUTBOX), 1);
-    assert_int_equal(json_integer(find(&disk, id), "pid", 0), 1);
+    assert_int_equal(json_integer(disk_report(&disk, id), "pid", 0), 1);
     outbox_close(&outbox);
 }
 
@@ -99,7 +78,7 @@ static void a_report_is_there_whole_or_the_failure_is_said(void **state)
         int steps = file_fault_steps();
         file_fault(0, 0);
         failures += !added;
-        const struct json *report = find(&disk, id);
+        const struct json *report = disk_report(&disk, id);
         assert_true(!added || json_integer(report, "pid", 0) == 7);
         outbox_close(&outbox);
         if (steps < n)
@@ -133,8 +112,8 @@ static void a_console_that_is_away_for_long_does_not_fill_the_disk(void **state)
     report_id_make(id);
     assert_ok(add(&outbox, id, 9, &err), err);
     assert_int_equal(disk_count(&disk, STATE_OUTBOX), OUTBOX_MOST);
-    assert_null(find(&disk, first));
-    assert_non_null(find(&disk, id));
+    assert_null(disk_report(&disk, first));
+    assert_non_null(disk_report(&disk, id));
     outbox_close(&outbox);
 }
 

@@ -89,6 +89,9 @@ static bool check_settled(struct device *device)
     assert_int_equal(device->floors.generation, current);
     assert_int_equal(floors_counter(&device->floors, "detector"), is_new ? 5 : 3);
     assert_int_equal(disk_count(&device->disk, STATE_OUTBOX), is_new ? 2 : 1);
+    const struct json *report = disk_report(&device->disk, NULL);
+    assert_int_equal(json_integer(report, "bytes", -1), is_new ? 8 : 0);
+    assert_int_equal(json_integer(report, "whole", -1), is_new ? 80 : 0);
     return is_new;
 }
 
