@@ -106,7 +106,7 @@ export class Bench {
     if (before?.late_s >= seconds) throw new Late(before.late_s);
     if (before && !before.late_s) return { cost: before, note: times > 1 ? 'prepared once' : null };
     const costs = [await this.first(tool, pair, seconds)], slow = tool.once || costs[0].prepare_s > SLOW_S;
-    if (costs[0].prepare_s > SLOW_S && !isOurs(tool.name)) this.kept.keep(tool, pair, this.served, costs[0]);
+    if ((costs[0].prepare_s > SLOW_S || before) && !isOurs(tool.name)) this.kept.keep(tool, pair, this.served, costs[0]);
     while (!slow && costs.length < times) costs.push(await this.prepare(tool, pair, seconds));
     return { cost: medians(costs), note: slow && times > 1 ? 'prepared once' : null };
   }
