@@ -23,6 +23,9 @@ before(async () => {
   await world.release('demo/model', '1.0.0');
   crowd = await Crowd.open(world, DEVICES, { idle: 5, ways });
   await reached('all have said that they run 1.0.0', async () => (await world.api('GET', '/preview?filter=model:1.0.0')).count === DEVICES);
+  // An orderly stop makes it durable: what was only said to a console that is then killed need not be known to the next one, and `from` is of that.
+  await world.console.stop();
+  await world.serve();
 });
 after(async () => {
   try { if (crowd) await crowd.close(); } finally { await world.close(); }
